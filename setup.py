@@ -1,0 +1,55 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Packaging for colcon (ament_python) and for pip: one file serves both."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = "refinefuse_ros"
+VERSION = "0.1.0"  # the same in package.xml and refinefuse_ros/__init__.py; a test compares them
+
+# What a running node needs: no torch, no ROS message packages (a ROS install brings those; the extra `ros` where there is none).
+RUNTIME = [
+    "numpy>=1.23,<3",
+    "opencv-python-headless>=4.6,<5",  # 5.x renumbered the type constants that cv_bridge and bags rely on
+    "openvino>=2025.0,<2027",
+    "PyYAML>=6.0,<7",
+    "rich>=13,<16",
+    "av>=12,<19",
+]
+ROS = [
+    "ros-jazzy-rclpy>=7.1,<8",
+    "ros-jazzy-sensor-msgs>=5.3,<6",
+    "ros-jazzy-diagnostic-msgs>=5.3,<6",
+    "ros-jazzy-rmw-fastrtps-cpp>=8.4,<9",
+]
+# Below 2.14: 2.13.0 is the newest release the engines and the exporter were checked with.
+TORCH = ["torch>=2.8,<2.14", "safetensors>=0.4,<1"]
+EXPORT = [*TORCH, "onnx>=1.16,<2", "onnxscript>=0.5,<1"]
+DEV = [*ROS, *EXPORT, "pytest>=8,<10", "pytest-timeout>=2.3,<3", "hypothesis>=6.100,<7", "ruff>=0.16,<0.18"]
+
+setup(
+    name=PACKAGE,
+    version=VERSION,
+    description="Thermal-RGB video fusion for ROS 2: RefineFuse at frame rate, with timing diagnostics",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
+        (f"share/{PACKAGE}/config", [*glob("config/*.yaml"), *glob("config/*.rviz"), *glob("config/*.xml")]),
+        (f"share/{PACKAGE}/models", [path for path in glob("models/*") if not path.endswith(".md")]),
+    ],
+    install_requires=RUNTIME,
+    extras_require={"ros": ROS, "export": EXPORT, "train": EXPORT, "dev": DEV},
+    zip_safe=True,
+    entry_points={
+        "console_scripts": [
+            "refinefuse = refinefuse_ros.cli:main",
+            "fusion_node = refinefuse_ros.nodes.fusion_node:main",
+            "camera_player = refinefuse_ros.nodes.camera_player:main",
+        ]
+    },
+)
