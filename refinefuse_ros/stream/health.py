@@ -1,0 +1,183 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Judgement for /diagnostics: from plain numbers to a level and one sentence per status."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from refinefuse_ros.stream.ledger import LedgerSnapshot
+from refinefuse_ros.stream.outcome import Stream
+from refinefuse_ros.stream.timing import NS_PER_MS, Percentiles, RateMeter
+
+
+class Level(IntEnum):
+    """The levels of diagnostic_msgs/DiagnosticStatus, with its numbers."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+    STALE = 3
+
+
+class Judgement(NamedTuple):
+    """The level and message of one diagnostic status."""
+
+    level: Level
+    message: str
+
+
+@dataclass(frozen=True)
+class CameraReading:
+    """A camera at one moment.
+
+    Attributes:
+        ever_received: whether any frame has arrived yet.
+        age_ms: time since the last arrival, ms; NaN before the first.
+        streaming_ms: for how long frames have been arriving without a gap over the timeout, ms; 0 before the first.
+        rate_hz: arrivals per second, Hz.
+        timeout_ms: the age, ms, beyond which the camera counts as missing.
+    """
+
+    ever_received: bool
+    age_ms: float
+    streaming_ms: float
+    rate_hz: float
+    timeout_ms: float
+
+    @property
+    def live(self) -> bool:
+        """Whether frames are arriving: the last one is at most `timeout_ms` old."""
+        return self.ever_received and self.age_ms <= self.timeout_ms
+
+
+class CameraHealth:
+    """Watches the arrivals of one camera's frames. Thread-safe.
+
+    Args:
+        timeout_ms: the camera counts as missing when its last frame is older than this, ms.
+        window_s: the rate is taken over this long, s.
+
+    Raises:
+        ValueError: a value is not above 0.
+    """
+
+    def __init__(self, timeout_ms: float = 1000.0, window_s: float = 2.0) -> None:
+        if not timeout_ms > 0:
+            raise ValueError(f"timeout_ms is {timeout_ms}: give a number of milliseconds above 0.")
+        self._lock = threading.Lock()
+        self._timeout_ms = timeout_ms
+        self._rate = RateMeter(window_s)
+        self._last_ns: int | None = None
+        self._streaming_since_ns = 0
+
+    def arrived(self, now_ns: int) -> None:
+        """A frame arrived at `now_ns`."""
+        self._rate.tick(now_ns)
+        with self._lock:
+            if self._last_ns is None or now_ns - self._last_ns > self._timeout_ms * NS_PER_MS:
+                self._streaming_since_ns = now_ns
+            self._last_ns = now_ns
+
+    def read(self, now_ns: int) -> CameraReading:
+        """The camera at `now_ns`; after a clock that stepped back, the age counts from now."""
+        rate_hz = self._rate.rate_hz(now_ns)
+        with self._lock:
+            if self._last_ns is None:
+                return CameraReading(False, math.nan, 0.0, 0.0, self._timeout_ms)
+            self._last_ns = min(self._last_ns, now_ns)
+            self._streaming_since_ns = min(self._streaming_since_ns, self._last_ns)
+            return CameraReading(
+                ever_received=True,
+                age_ms=(now_ns - self._last_ns) / NS_PER_MS,
+                streaming_ms=(self._last_ns - self._streaming_since_ns) / NS_PER_MS,
+                rate_hz=rate_hz,
+                timeout_ms=self._timeout_ms,
+            )
+
+
+def sends_alone(camera: CameraReading, other: CameraReading) -> bool:
+    """Whether `camera` has been sending for longer than the timeout and nothing came of `other` meanwhile.
+
+    Two cameras that start (or come back) together do not count, whichever frame is the first.
+    """
+    return camera.live and camera.streaming_ms > camera.timeout_ms and not other.live
+
+
+def judge_rate(rate_hz: float, min_rate_hz: float, ever_published: bool) -> Judgement:
+    """Status `rate`: the rate of published fused images, Hz, against `diagnostics.min_rate_hz`."""
+    if not ever_published:
+        return Judgement(Level.STALE, "No fused image has been published yet.")
+    if rate_hz < min_rate_hz:
+        return Judgement(Level.WARN, f"Fused images at {rate_hz:.1f} Hz, under the minimum of {min_rate_hz:.1f} Hz.")
+    return Judgement(Level.OK, f"Fused images at {rate_hz:.1f} Hz.")
+
+
+def judge_latency(latency: Percentiles, budget_ms: float) -> Judgement:
+    """Status `latency`: stamp to publish, in ms, its 99th percentile against the budget."""
+    if latency.count == 0:
+        return Judgement(Level.STALE, "No latency has been measured yet.")
+    if latency.p99 > budget_ms:
+        return Judgement(Level.WARN, f"Latency p99 is {latency.p99:.1f} ms, over the budget of {budget_ms:.1f} ms.")
+    return Judgement(Level.OK, f"Latency p99 is {latency.p99:.1f} ms.")
+
+
+def judge_frames(ledger: LedgerSnapshot) -> Judgement:
+    """Status `frames`: whether the ledger balances and pairs are formed at all."""
+    if not ledger.balanced:
+        return Judgement(Level.ERROR, "The frame ledger does not balance: please report this as a bug.")
+    if not (ledger.thermal.received or ledger.rgb.received):
+        return Judgement(Level.STALE, "No frame has been received yet.")
+    if ledger.thermal.received and ledger.rgb.received and not ledger.pairs.formed:
+        return Judgement(
+            Level.WARN,
+            "Both cameras send frames but none could be paired: compare their stamps with sync.slop_ms.",
+        )
+    return Judgement(Level.OK, f"{ledger.pairs.published} of {ledger.pairs.formed} pairs published.")
+
+
+def judge_engine(
+    backend: str | None, failures_in_a_row: int, max_failures: int, fell_back_from: str | None = None
+) -> Judgement:
+    """Status `engine`.
+
+    Args:
+        backend: the backend in use, None while no engine is loaded.
+        failures_in_a_row: pairs that the engine failed on since its last success.
+        max_failures: `engine.max_failures`; so many in a row count as a failed engine.
+        fell_back_from: the backend that was given up for this one, if any.
+    """
+    if failures_in_a_row >= max_failures or (backend is None and fell_back_from is not None):
+        failed = backend or fell_back_from
+        return Judgement(Level.ERROR, f"The {failed} engine failed {failures_in_a_row} times in a row.")
+    if backend is None:
+        return Judgement(Level.STALE, "No engine is loaded yet.")
+    if failures_in_a_row:
+        return Judgement(Level.WARN, f"The {backend} engine failed {failures_in_a_row} times in a row.")
+    if fell_back_from is not None:
+        return Judgement(Level.WARN, f"The {backend} engine runs in place of {fell_back_from}, which failed.")
+    return Judgement(Level.OK, f"The {backend} engine runs.")
+
+
+def judge_camera(stream: Stream, cameras: dict[Stream, CameraReading], passthrough: bool) -> Judgement:
+    """Status `thermal camera` or `rgb camera`, in the light of the other camera.
+
+    Args:
+        stream: the camera to judge.
+        cameras: the readings of both, taken at the same moment.
+        passthrough: whether `on_missing` is `passthrough` (else `skip`).
+    """
+    camera, other = cameras[stream], cameras[stream.other]
+    if camera.live:
+        return Judgement(Level.OK, f"The {stream} camera sends at {camera.rate_hz:.1f} Hz.")
+    if not (camera.ever_received or other.ever_received):
+        return Judgement(Level.STALE, f"No frame of the {stream} camera has been received yet.")
+    since = f"for {camera.age_ms / 1000:.1f} s" if camera.ever_received else "so far"
+    missing = f"No frame of the {stream} camera {since}"
+    if not other.live:
+        return Judgement(Level.ERROR, f"{missing}, and the {stream.other} camera is missing too.")
+    consequence = f"the {stream.other} camera is passed through" if passthrough else "nothing is published"
+    return Judgement(Level.WARN, f"{missing}; {consequence}.")

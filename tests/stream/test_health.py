@@ -1,0 +1,154 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Each diagnostic status gets the level that the contract gives it, and one sentence."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from refinefuse_ros.stream.health import (
+    CameraHealth,
+    CameraReading,
+    Judgement,
+    Level,
+    judge_camera,
+    judge_engine,
+    judge_frames,
+    judge_latency,
+    judge_rate,
+    sends_alone,
+)
+from refinefuse_ros.stream.ledger import FrameLedger
+from refinefuse_ros.stream.outcome import Pair, Stamped, Stream, SyncOutcome
+from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S, Percentiles
+
+NEVER = CameraReading(ever_received=False, age_ms=math.nan, streaming_ms=0.0, rate_hz=0.0, timeout_ms=1000.0)
+LIVE = CameraReading(ever_received=True, age_ms=20.0, streaming_ms=5000.0, rate_hz=30.0, timeout_ms=1000.0)
+GONE = CameraReading(ever_received=True, age_ms=2500.0, streaming_ms=5000.0, rate_hz=0.0, timeout_ms=1000.0)
+
+
+def is_one_sentence(judgement: Judgement) -> bool:
+    return judgement.message[0].isupper() and judgement.message.endswith(".") and ". " not in judgement.message
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "ever_published", "level"),
+    [(0.0, False, Level.STALE), (9.9, True, Level.WARN), (10.0, True, Level.OK), (0.0, True, Level.WARN)],
+)
+def test_rate(rate_hz: float, ever_published: bool, level: Level) -> None:
+    judgement = judge_rate(rate_hz, min_rate_hz=10.0, ever_published=ever_published)
+    assert judgement.level is level
+    assert is_one_sentence(judgement)
+
+
+@pytest.mark.parametrize(
+    ("p99", "count", "level"), [(math.nan, 0, Level.STALE), (51.0, 9, Level.WARN), (50.0, 9, Level.OK)]
+)
+def test_latency(p99: float, count: int, level: Level) -> None:
+    judgement = judge_latency(Percentiles(p50=p99, p95=p99, p99=p99, max=p99, count=count), budget_ms=50.0)
+    assert judgement.level is level
+    assert is_one_sentence(judgement)
+
+
+def test_frames_from_nothing_to_pairs() -> None:
+    ledger = FrameLedger()
+    assert judge_frames(ledger.snapshot()).level is Level.STALE
+    ledger.received(Stream.RGB)
+    assert judge_frames(ledger.snapshot()).level is Level.OK
+    ledger.received(Stream.THERMAL)
+    assert judge_frames(ledger.snapshot()).level is Level.WARN
+    ledger.account(SyncOutcome(pairs=[Pair(Stamped(1, None), Stamped(1, None))]))
+    assert judge_frames(ledger.snapshot()).level is Level.OK
+    ledger.published()
+    ledger.published()
+    assert judge_frames(ledger.snapshot()).level is Level.ERROR
+
+
+@pytest.mark.parametrize(
+    ("backend", "failures", "fell_back_from", "level"),
+    [
+        (None, 0, None, Level.STALE),
+        ("openvino", 0, None, Level.OK),
+        ("openvino", 1, None, Level.WARN),
+        ("openvino", 3, None, Level.ERROR),
+        ("torch", 0, "openvino", Level.WARN),
+        (None, 2, "openvino", Level.ERROR),
+    ],
+)
+def test_engine(backend: str | None, failures: int, fell_back_from: str | None, level: Level) -> None:
+    judgement = judge_engine(backend, failures, max_failures=3, fell_back_from=fell_back_from)
+    assert judgement.level is level
+    assert is_one_sentence(judgement)
+    assert "None" not in judgement.message
+
+
+@pytest.mark.parametrize("stream", list(Stream))
+@pytest.mark.parametrize(
+    ("camera", "other", "level"),
+    [
+        (LIVE, LIVE, Level.OK),
+        (LIVE, GONE, Level.OK),
+        (GONE, LIVE, Level.WARN),
+        (NEVER, LIVE, Level.WARN),
+        (GONE, GONE, Level.ERROR),
+        (GONE, NEVER, Level.ERROR),
+        (NEVER, GONE, Level.ERROR),
+        (NEVER, NEVER, Level.STALE),
+    ],
+)
+def test_camera(stream: Stream, camera: CameraReading, other: CameraReading, level: Level) -> None:
+    judgement = judge_camera(stream, {stream: camera, stream.other: other}, passthrough=True)
+    assert judgement.level is level
+    assert stream.value in judgement.message
+    assert "nan" not in judgement.message
+
+
+def test_missing_camera_says_what_is_published() -> None:
+    cameras = {Stream.THERMAL: GONE, Stream.RGB: LIVE}
+    assert "rgb camera is passed through" in judge_camera(Stream.THERMAL, cameras, passthrough=True).message
+    assert "nothing is published" in judge_camera(Stream.THERMAL, cameras, passthrough=False).message
+
+
+def test_camera_is_live_until_the_timeout_and_recovers() -> None:
+    camera = CameraHealth(timeout_ms=500.0)
+    assert not camera.read(NS_PER_S).ever_received
+    for i in range(31):
+        camera.arrived(NS_PER_S + i * NS_PER_S // 30)
+    assert camera.read(2 * NS_PER_S).rate_hz == pytest.approx(30.0, rel=1e-3)
+    assert camera.read(2 * NS_PER_S + NS_PER_S // 2).live
+    late = camera.read(2 * NS_PER_S + NS_PER_S // 2 + 1)
+    assert not late.live
+    assert late.age_ms == pytest.approx(500.0)
+    camera.arrived(3 * NS_PER_S)
+    assert camera.read(3 * NS_PER_S).live
+
+
+def test_camera_still_times_out_after_the_clock_jumps_back() -> None:
+    camera = CameraHealth(timeout_ms=500.0)
+    camera.arrived(100 * NS_PER_S)
+    assert camera.read(NS_PER_S).live
+    assert not camera.read(2 * NS_PER_S).live
+
+
+def test_timeout_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="timeout_ms is 0"):
+        CameraHealth(timeout_ms=0)
+
+
+def test_a_camera_sends_alone_only_after_it_outlasted_the_others_timeout() -> None:
+    just_back = CameraReading(ever_received=True, age_ms=0.0, streaming_ms=0.0, rate_hz=0.0, timeout_ms=1000.0)
+    assert sends_alone(LIVE, GONE)
+    assert sends_alone(LIVE, NEVER)
+    assert not sends_alone(just_back, GONE)  # both paused: the other may be a moment behind
+    assert not sends_alone(LIVE, LIVE)
+    assert not sends_alone(GONE, NEVER)
+
+
+def test_streaming_time_starts_anew_after_a_gap() -> None:
+    camera = CameraHealth(timeout_ms=1000.0)
+    for ms in (0, 500, 1000, 1500):
+        camera.arrived(ms * NS_PER_MS)
+    assert camera.read(1500 * NS_PER_MS).streaming_ms == 1500.0
+    camera.arrived(4000 * NS_PER_MS)
+    assert camera.read(4000 * NS_PER_MS).streaming_ms == 0.0
