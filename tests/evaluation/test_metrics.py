@@ -1,0 +1,287 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Metrics against published figures where the data is there, and against closed forms everywhere."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, astuple
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refinefuse_ros.evaluation import metrics
+from refinefuse_ros.evaluation.metrics import Flicker, PairMetrics
+
+MSRS_VAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "msrs_val"
+
+
+def noise(seed: int, shape: tuple[int, int] = (60, 70), high: int = 256) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, high, shape, dtype=np.uint8)
+
+
+def constant(level: int, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
+    return np.full(shape, level, np.uint8)
+
+
+def ramp(step_x: int, step_y: int, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
+    y, x = np.indices(shape)
+    return (step_x * x + step_y * y).astype(np.uint8)
+
+
+@pytest.mark.skipif(not MSRS_VAL.is_dir(), reason="the msrs_val pairs are not beside the repository")
+def test_published_seafusion_figures_are_reproduced():
+    def score(name: str) -> PairMetrics:
+        planes = (
+            metrics.to_grey(cv2.imread(str(MSRS_VAL / folder / name), cv2.IMREAD_UNCHANGED))
+            for folder in ("thermal", "rgb", "seafusion_fused")
+        )
+        return metrics.evaluate_pair(*planes)
+
+    names = sorted(path.name for path in (MSRS_VAL / "seafusion_fused").glob("*.png"))
+    assert len(names) == 73
+    with ThreadPoolExecutor(2) as pool:
+        means = metrics.summarize(list(pool.map(score, names)))
+
+    assert asdict(means) == pytest.approx(
+        {
+            "vif": 0.96232,
+            "ag": 3.71044,
+            "scd": 1.69041,
+            "qabf": 0.66983,
+            "sf": 11.11304,
+            "en": 6.64659,
+            "ssim": 0.99450,
+            "ecg": 1.11597,
+        },
+        abs=1e-5,
+    )
+
+
+def test_to_grey_weighs_bt601_and_rounds():
+    bgr = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]], np.uint8)
+    assert metrics.to_grey(bgr).tolist() == [[29, 150, 76, 9]]
+    assert metrics.to_grey(bgr[..., 0]).tolist() == [[255, 0, 0, 9]]
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
+def test_to_grey_refuses_what_is_not_a_picture(bad: np.ndarray):
+    with pytest.raises(ValueError, match="picture to score must be uint8"):
+        metrics.to_grey(bad)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4, 256])
+def test_entropy_of_equally_frequent_levels_is_their_log2(levels: int):
+    plane = (np.arange(1024) % levels).astype(np.uint8).reshape(32, 32)
+    assert metrics.entropy(plane) == pytest.approx(math.log2(levels), abs=1e-12)
+
+
+def test_spatial_frequency_of_a_ramp_is_its_slope():
+    assert metrics.spatial_frequency(ramp(3, 4)) == pytest.approx(5.0)
+    assert metrics.spatial_frequency(constant(7)) == 0.0
+
+
+def test_average_gradient_of_a_ramp_is_its_slope_over_the_reduced_area():
+    height, width = (20, 30)
+    expected = math.sqrt((3**2 + 4**2) / 2) * height * width / ((height - 1) * (width - 1))
+    assert metrics.average_gradient(ramp(3, 4)) == pytest.approx(expected)
+    assert metrics.average_gradient(constant(7)) == 0.0
+
+
+def test_scd_is_two_when_each_difference_is_the_other_source():
+    ir, vis = noise(1, high=128), noise(2, high=128)
+    assert metrics.scd(ir, vis, ir + vis) == pytest.approx(2.0)
+
+
+def test_scd_with_a_copy_of_one_source_counts_only_the_other_term():
+    ir, vis = noise(1), noise(2)
+    expected = np.corrcoef(ir.ravel(), (ir.astype(int) - vis).ravel())[0, 1]
+    assert metrics.scd(ir, vis, ir) == pytest.approx(expected)
+
+
+def test_vif_is_one_per_identical_source_and_nothing_for_lost_or_inverted_structure():
+    plane = noise(1)
+    assert metrics.vif(plane, plane, plane) == pytest.approx(2.0, abs=1e-6)
+    assert metrics.vif(plane, plane, constant(128)) == 0.0
+    assert metrics.vif(plane, plane, 255 - plane) == 0.0
+
+
+def test_vif_falls_with_noise_and_rises_above_one_with_contrast():
+    plane = cv2.GaussianBlur(noise(1), (0, 0), 2)
+    noisy = cv2.add(plane, noise(2, high=20))
+    assert 0.1 < metrics.vif(plane, constant(0), noisy) < 0.95
+    stretched = (plane.astype(int) * 2 - 128).clip(0, 255).astype(np.uint8)
+    assert metrics.vif(plane, constant(0), stretched) > 1.0
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+def test_vif_of_a_source_without_structure_adds_nothing(level: int):
+    plane = noise(1)
+    assert metrics.vif(constant(level), plane, plane) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_qabf_of_identical_planes_is_the_product_of_both_sigmoids_at_one():
+    plane = noise(1)
+    expected = 0.9994 / (1 + math.exp(-15 * 0.5)) * 0.9879 / (1 + math.exp(-22 * 0.2))
+    assert metrics.qabf(plane, plane, plane) == pytest.approx(expected, rel=1e-6)
+
+
+def test_qabf_weighs_sources_by_edge_strength_and_is_defined_without_edges():
+    plane, black = noise(1), constant(0)
+    assert metrics.qabf(plane, black, plane) == pytest.approx(metrics.qabf(plane, plane, plane), rel=1e-6)
+    assert metrics.qabf(plane, plane, black) < 0.001
+    assert metrics.qabf(black, black, plane) == 0.0
+
+
+def test_qabf_does_not_wrap_the_angle_difference():
+    """Stripes whose gradients point to 80 and 100 degrees are 20 degrees apart but count as 160."""
+    y, x = np.indices((100, 100))
+    stripes, mirrored = (np.abs((6 * y + tilt * x) % 240 - 120).astype(np.uint8) for tilt in (1, -1))
+    assert metrics.qabf(stripes, stripes, stripes) > 0.97
+    assert metrics.qabf(stripes, stripes, mirrored) < 0.2
+
+
+def test_ssim_of_one_window_is_equation_13_with_sample_covariance():
+    ir, vis, fused = (noise(seed, (7, 7)) for seed in (1, 2, 3))
+
+    def expected(x: np.ndarray, y: np.ndarray) -> float:
+        (xx, xy), (_, yy) = np.cov(x.ravel(), y.ravel())
+        c1, c2, mx, my = 0.0004, 0.0036, x.mean(), y.mean()
+        return ((2 * mx * my + c1) * (2 * xy + c2)) / ((mx**2 + my**2 + c1) * (xx + yy + c2))
+
+    assert metrics.ssim(ir, vis, fused) == pytest.approx(expected(ir, fused) + expected(vis, fused))
+
+
+def test_ssim_of_identical_and_of_constant_planes():
+    plane = noise(1)
+    assert metrics.ssim(plane, plane, plane) == pytest.approx(2.0)
+    assert metrics.ssim(constant(50), constant(50), constant(100)) == pytest.approx(2 * 0.8, abs=1e-6)
+
+
+def test_ecg_of_a_step_that_no_source_has_is_its_height_over_the_width():
+    fused = constant(50, (80, 200))
+    fused[:, 100:] = 150
+    sources = constant(50, (80, 200)), constant(150, (80, 200))
+    assert metrics.ecg(*sources, fused) == pytest.approx(100 * 100 / 200, rel=1e-4)
+    assert metrics.ecg(fused, sources[1], fused) == 0.0
+
+
+def test_ecg_of_the_mean_and_of_the_maximum_of_sources_is_about_zero():
+    ir, vis = (cv2.GaussianBlur(noise(seed, (120, 160)), (0, 0), 8) for seed in (1, 2))
+    ir, vis = (cv2.normalize(plane, None, 0, 255, cv2.NORM_MINMAX) for plane in (ir, vis))
+    assert metrics.ecg(ir, vis, cv2.addWeighted(ir, 0.5, vis, 0.5, 0)) < 0.1
+    patchwork = np.where(np.indices(ir.shape).sum(axis=0) // 20 % 2 == 0, ir, vis)
+    assert metrics.ecg(ir, vis, np.maximum(ir, vis)) < 0.1 * metrics.ecg(ir, vis, patchwork)
+
+
+def test_evaluate_pair_gives_what_the_single_metrics_give():
+    planes = noise(1), noise(2), noise(3)
+    assert metrics.evaluate_pair(*planes) == PairMetrics(
+        vif=metrics.vif(*planes),
+        ag=metrics.average_gradient(planes[2]),
+        scd=metrics.scd(*planes),
+        qabf=metrics.qabf(*planes),
+        sf=metrics.spatial_frequency(planes[2]),
+        en=metrics.entropy(planes[2]),
+        ssim=metrics.ssim(*planes),
+        ecg=metrics.ecg(*planes),
+    )
+
+
+def planes_of(shape: tuple[int, int]) -> st.SearchStrategy[np.ndarray]:
+    seeds, levels = st.integers(0, 2**32 - 1), st.integers(0, 255)
+    return st.one_of(
+        st.builds(constant, levels, st.just(shape)),
+        st.builds(noise, seeds, st.just(shape), st.integers(2, 256)),
+        st.builds(
+            lambda seed, level: np.where(noise(seed, shape) < level, 0, 255).astype(np.uint8), seeds, levels
+        ),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), height=st.integers(41, 48), width=st.integers(41, 48))
+def test_every_metric_is_finite_and_in_range_for_any_planes(data: st.DataObject, height: int, width: int):
+    ir, vis, fused = (data.draw(planes_of((height, width))) for _ in range(3))
+    result = metrics.evaluate_pair(ir, vis, fused)
+    assert all(math.isfinite(value) for value in astuple(result))
+    assert result.vif >= 0
+    assert abs(result.scd) <= 2 + 1e-9
+    assert 0 <= result.qabf <= 1
+    assert 0 <= result.en <= 8
+    assert abs(result.ssim) <= 2 + 1e-9
+    assert result.ecg >= 0
+
+
+@pytest.mark.parametrize(
+    ("planes", "sentence"),
+    [
+        ((noise(1), noise(2), noise(3, (60, 64))), "ir is 70x60 pixels but fused is 64x60"),
+        ((noise(1), noise(2).astype(np.float32), noise(3)), "vis is float32 of shape"),
+        ((np.dstack([noise(1)] * 3), noise(2), noise(3)), r"ir is uint8 of shape \(60, 70, 3\)"),
+        (tuple(noise(seed, (40, 70)) for seed in range(3)), "ir is 70x40 pixels, but .* at least 41x41"),
+        (tuple(noise(seed, (0, 0)) for seed in range(3)), "at least 41x41"),
+    ],
+)
+def test_wrong_planes_are_refused_with_a_sentence(planes: tuple[np.ndarray, ...], sentence: str):
+    with pytest.raises(ValueError, match=sentence):
+        metrics.evaluate_pair(*planes)
+
+
+def test_summarize_is_the_mean_per_metric_and_refuses_nothing():
+    low, high = PairMetrics(*range(8)), PairMetrics(*range(2, 10))
+    assert metrics.summarize([low, high]) == PairMetrics(*(float(value) for value in range(1, 9)))
+    with pytest.raises(ValueError, match="no scored pairs"):
+        metrics.summarize([])
+
+
+def test_flicker_counts_only_pixels_where_both_sources_stand_still():
+    ir, vis, fused = constant(100), constant(100), constant(100)
+    moved_ir, moved_vis = ir.copy(), vis.copy()
+    moved_ir[:, :35] += 3
+    moved_vis[:30] -= 3
+    moved_ir[30:, 35:] += 2
+    changed = constant(180)
+    changed[30:, 35:] = 96
+
+    flicker = Flicker()
+    flicker.add(ir, vis, fused)
+    flicker.add(moved_ir, moved_vis, changed)
+    assert flicker.value == 4.0
+
+
+def test_flicker_is_the_mean_over_all_static_pixels_of_all_frames():
+    flicker = Flicker()
+    for fused in (10, 16, 16, 10):
+        flicker.add(constant(1), constant(2), constant(fused))
+    assert flicker.value == 4.0
+
+
+def test_flicker_is_none_until_a_pixel_stands_still():
+    flicker = Flicker()
+    assert flicker.value is None
+    for level in (0, 50, 100):
+        flicker.add(constant(level), constant(2), constant(7))
+        assert flicker.value is None
+    flicker.add(constant(100), constant(2), constant(7))
+    assert flicker.value == 0.0
+
+
+def test_flicker_keeps_its_own_copy_of_a_reused_buffer():
+    flicker, buffer = Flicker(), constant(10)
+    flicker.add(constant(1), constant(2), buffer)
+    buffer[:] = 15
+    flicker.add(constant(1), constant(2), buffer)
+    assert flicker.value == 5.0
+
+
+def test_flicker_refuses_a_frame_of_another_size():
+    flicker = Flicker()
+    flicker.add(constant(1), constant(2), constant(3))
+    small = constant(1, (30, 30))
+    with pytest.raises(ValueError, match="previous frame is 70x60 pixels but this frame is 30x30"):
+        flicker.add(small, small, small)
