@@ -108,10 +108,10 @@ class NearestSynchronizer(Generic[T]):
     `now_ns` is any clock of the caller's, always the same one, in ns. Every call returns what it decided;
     each frame given comes out in exactly one outcome, the last ones with `flush`.
 
-    A stamp that steps back by more than `BACKWARD_JUMP_NS` is a reset: both queues and the held frame are
-    cleared. The other stream usually follows a moment later with its own jump; that belongs to the same reset
-    and clears only its own old frames, so that a looping recording loses no frame of its new round, whichever
-    stream jumps first.
+    A stamp that steps back by more than `BACKWARD_JUMP_NS` is a reset: waiting RGB frames are decided at once,
+    then both queues and the held frame are cleared. The other stream usually follows a moment later with its
+    own jump; that belongs to the same reset and ends only its own old frames, so that a looping recording
+    loses no frame of its new round, whichever stream jumps first.
     """
 
     def __init__(self, config: SyncConfig) -> None:
@@ -153,8 +153,8 @@ class NearestSynchronizer(Generic[T]):
         """Let every queued frame leave as unpaired and forget all that was seen."""
         outcome: SyncOutcome[T] = SyncOutcome()
         with self._lock:
-            self._clear(Stream.THERMAL, outcome)
-            self._clear(Stream.RGB, outcome)
+            self._clear_thermal(outcome)
+            outcome.unpaired += [StreamFrame(Stream.RGB, waiting.frame) for waiting in self._rgb]
             self._start_anew()
         return outcome
 
@@ -203,25 +203,22 @@ class NearestSynchronizer(Generic[T]):
         return False
 
     def _reset(self, stream: Stream, outcome: SyncOutcome[T]) -> None:
-        """Clear what belongs to the time before `stream` jumped back."""
-        self._clear(stream, outcome)
-        if self._jumped is stream.other:
-            self._jumped = None
-        else:
-            self._clear(stream.other, outcome)
-            self._held = None
-            self._jumped = stream
-            outcome.resets += 1
-        if stream is Stream.RGB:
+        """End the time before `stream` jumped back: what waits from that time is decided by what is known."""
+        follows = self._jumped is stream.other
+        if stream is Stream.RGB or not follows:
+            while self._rgb:
+                self._decide_oldest(outcome)
             self._decided_ns = None
+        if stream is Stream.THERMAL or not follows:
+            self._clear_thermal(outcome)
+        if not follows:
+            self._held = None
+            outcome.resets += 1
+        self._jumped = None if follows else stream
 
-    def _clear(self, stream: Stream, outcome: SyncOutcome[T]) -> None:
-        if stream is Stream.THERMAL:
-            outcome.unpaired += [StreamFrame(stream, frame) for frame in self._thermal]
-            self._thermal.clear()
-        else:
-            outcome.unpaired += [StreamFrame(stream, waiting.frame) for waiting in self._rgb]
-            self._rgb.clear()
+    def _clear_thermal(self, outcome: SyncOutcome[T]) -> None:
+        outcome.unpaired += [StreamFrame(Stream.THERMAL, frame) for frame in self._thermal]
+        self._thermal.clear()
 
     def _settle(self, outcome: SyncOutcome[T]) -> None:
         """Decide what can be decided now, then let go of what is no longer needed."""
@@ -229,8 +226,7 @@ class NearestSynchronizer(Generic[T]):
             oldest = self._rgb[0]
             if self._now_ns < self._deadline_ns(oldest) and self._better_may_come(oldest.frame.stamp_ns):
                 break
-            self._decide(oldest.frame, outcome)
-            self._rgb.popleft()
+            self._decide_oldest(outcome)
         self._drop_hopeless_thermal(outcome)
         while len(self._thermal) > self._config.queue_size:
             outcome.superseded.append(StreamFrame(Stream.THERMAL, self._thermal.popleft()))
@@ -271,9 +267,11 @@ class NearestSynchronizer(Generic[T]):
         earliest_rgb_ns = self._cadence[Stream.RGB].earliest_next_ns()
         return distance_ns > self._reach_ns(rgb_ns, before, earliest_rgb_ns)
 
-    def _decide(self, rgb: Stamped[T], outcome: SyncOutcome[T]) -> None:
+    def _decide_oldest(self, outcome: SyncOutcome[T]) -> None:
         """Pair the oldest RGB frame with the best thermal frame known, or let it go unpaired."""
+        rgb = self._rgb[0].frame
         thermal = self._partner(rgb.stamp_ns)
+        self._rgb.popleft()
         self._decided_ns = rgb.stamp_ns
         if thermal is None:
             outcome.unpaired.append(StreamFrame(Stream.RGB, rgb))
