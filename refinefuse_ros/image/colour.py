@@ -1,0 +1,90 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Luma and chroma of the visible image: the network fuses luma, colour goes around it.
+
+Full-range BT.601 YCbCr (Rec. ITU-R BT.601-7 section 2.5.1 with 8-bit values over 0..255, as in JFIF and
+OpenCV's COLOR_BGR2YCrCb): Y = 0.299 R + 0.587 G + 0.114 B, Cr = (R - Y) * 0.713 + 128, Cb = (B - Y) * 0.564 +
+128, each rounded to 8 bit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from refinefuse_ros.image.codec import MalformedImage, depth16_to_8
+
+_TO_YCRCB: Final[dict[str, int]] = {
+    "bgr8": cv2.COLOR_BGR2YCrCb,
+    "8UC3": cv2.COLOR_BGR2YCrCb,
+    "bgra8": cv2.COLOR_BGR2YCrCb,
+    "rgb8": cv2.COLOR_RGB2YCrCb,
+    "rgba8": cv2.COLOR_RGB2YCrCb,
+}
+_TO_GREY: Final[dict[str, int]] = {
+    "bgr8": cv2.COLOR_BGR2GRAY,
+    "8UC3": cv2.COLOR_BGR2GRAY,
+    "bgra8": cv2.COLOR_BGRA2GRAY,
+    "rgb8": cv2.COLOR_RGB2GRAY,
+    "rgba8": cv2.COLOR_RGBA2GRAY,
+}
+_GREY_8: Final = ("mono8", "8UC1")
+_GREY_16: Final = ("mono16", "16UC1")
+VISIBLE_ENCODINGS: Final = (*_TO_YCRCB, *_GREY_8, *_GREY_16)
+_FROM_YCRCB: Final[dict[str, int]] = {"bgr8": cv2.COLOR_YCrCb2BGR, "rgb8": cv2.COLOR_YCrCb2RGB}
+
+
+def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the luma, uint8 HxW, and the chroma of an image in a ROS encoding.
+
+    The chroma is an opaque uint8 HxWx3 array for `join_luma`, which overwrites one plane of it; it is None
+    for a grey image. 16-bit grey is taken as full range.
+
+    Raises:
+        MalformedImage: `encoding`: the encoding has no luma (32FC1) or is unknown.
+    """
+    if encoding in _TO_YCRCB:
+        ycrcb = cv2.cvtColor(pixels, _TO_YCRCB[encoding])
+        return cv2.extractChannel(ycrcb, 0), ycrcb
+    if encoding in _GREY_8:
+        return pixels, None
+    if encoding in _GREY_16:
+        return depth16_to_8(pixels), None
+    raise MalformedImage(
+        "encoding",
+        f"visible image encoding '{encoding}' is not supported; "
+        f"set the camera to one of {', '.join(VISIBLE_ENCODINGS)}.",
+    )
+
+
+def to_grey(pixels: np.ndarray, encoding: str) -> np.ndarray:
+    """Return the one plane, HxW in its own depth, of an image in a ROS encoding.
+
+    Single-channel images are returned themselves; the luma is taken of colour ones (thermal cameras often
+    send their grey picture as colour). Nothing is rescaled.
+    """
+    return cv2.cvtColor(pixels, _TO_GREY[encoding]) if encoding in _TO_GREY else pixels
+
+
+def join_luma(luma: np.ndarray, chroma: np.ndarray | None, encoding: str) -> np.ndarray:
+    """Return the image of a luma plane, uint8 HxW, and a chroma from `split_luma`.
+
+    uint8 HxWx3 for `bgr8` and `rgb8` (grey where chroma is None); for `mono8`, `luma` itself.
+
+    Raises:
+        ValueError: the encoding is none of the three, or luma and chroma differ in size.
+    """
+    if encoding == "mono8":
+        return luma
+    if encoding not in _FROM_YCRCB:
+        raise ValueError(f"fused image encoding '{encoding}' is not supported; choose bgr8, rgb8 or mono8.")
+    if chroma is None:
+        return cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR)
+    if chroma.shape[:2] != luma.shape:
+        raise ValueError(
+            f"luma of shape {luma.shape} does not fit chroma of shape {chroma.shape[:2]}; "
+            "give both from the same frame."
+        )
+    cv2.insertChannel(luma, chroma, 0)
+    return cv2.cvtColor(chroma, _FROM_YCRCB[encoding])

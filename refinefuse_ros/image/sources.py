@@ -1,0 +1,130 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Where camera pairs come from without cameras: video clips, folders of stills, and the synthetic scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from refinefuse_ros.image.files import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    PairedFiles,
+    SourceError,
+    is_video,
+    match_files,
+    read_rgb,
+    read_thermal,
+)
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.synthetic import SyntheticScene
+from refinefuse_ros.image.video import VideoReader
+
+STILLS_RATE_HZ = 10.0
+SYNTHETIC_RATE_HZ = 30.0
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """A thermal and an RGB image of the same moment.
+
+    Attributes:
+        thermal: (H, W) uint8, uint16 or float32, in `thermal_encoding` ("mono8", "mono16", "32FC1").
+        rgb: (H, W, 3) uint8, BGR.
+        period_s: time until the source's next pair.
+    """
+
+    thermal: np.ndarray
+    thermal_encoding: str
+    rgb: np.ndarray
+    period_s: float
+
+
+class PairSource(Protocol):
+    """Something that can be played from its start, any number of times."""
+
+    @property
+    def description(self) -> str: ...
+
+    def __iter__(self) -> Iterator[ImagePair]: ...
+
+
+class SyntheticPairs:
+    """One period of the synthetic scene; played again it continues without a seam."""
+
+    def __init__(self, size: ImageSize, rate_hz: float = SYNTHETIC_RATE_HZ) -> None:
+        self._scene = SyntheticScene(size.width, size.height)
+        self._rate_hz = rate_hz
+        self.description = f"synthetic night road, {size} at {rate_hz:g} Hz"
+
+    def __iter__(self) -> Iterator[ImagePair]:
+        for index in range(round(SyntheticScene.PERIOD_S * self._rate_hz)):
+            thermal, rgb = self._scene.render(index / self._rate_hz)
+            yield ImagePair(thermal, "mono16", rgb, 1 / self._rate_hz)
+
+
+class ClipPairs:
+    """Pairs of video clips, one after the other, frame by frame; a clip ends where the shorter of its two videos does."""
+
+    def __init__(self, clips: list[PairedFiles]) -> None:
+        self._clips = clips
+        self.description = f"{len(clips)} clip(s): {', '.join(clip.name for clip in clips)}"
+
+    def __iter__(self) -> Iterator[ImagePair]:
+        for clip in self._clips:
+            thermal, rgb = VideoReader(clip.thermal), VideoReader(clip.rgb)
+            try:
+                for thermal_bgr, rgb_bgr in zip(thermal, rgb, strict=False):
+                    grey = cv2.cvtColor(thermal_bgr, cv2.COLOR_BGR2GRAY)
+                    yield ImagePair(grey, "mono8", rgb_bgr, 1 / rgb.rate_hz)
+            finally:
+                thermal.close()
+                rgb.close()
+
+
+class StillPairs:
+    """Pairs of still images, in name order."""
+
+    def __init__(self, files: list[PairedFiles], rate_hz: float = STILLS_RATE_HZ) -> None:
+        self._files = files
+        self._rate_hz = rate_hz
+        self.description = f"{len(files)} still pair(s) at {rate_hz:g} Hz"
+
+    def __iter__(self) -> Iterator[ImagePair]:
+        for pair in self._files:
+            thermal, encoding = read_thermal(pair.thermal)
+            yield ImagePair(thermal, encoding, read_rgb(pair.rgb), 1 / self._rate_hz)
+
+
+def open_pairs(thermal: Path, rgb: Path) -> ClipPairs | StillPairs:
+    """The pairs of two videos, two images, two folders of videos or two folders of images.
+
+    Raises:
+        SourceError: they cannot be paired, or the first pair cannot be read.
+    """
+    videos = match_files(thermal, rgb, VIDEO_SUFFIXES) if _holds_videos(thermal) else []
+    source = ClipPairs(videos) if videos else StillPairs(match_files(thermal, rgb, IMAGE_SUFFIXES))
+    if next(iter(source), None) is None:
+        raise SourceError(f"{thermal} and {rgb} hold no frame; check that the videos play.")
+    return source
+
+
+def open_folder(folder: Path) -> ClipPairs | StillPairs:
+    """As `open_pairs`, for a folder with thermal/ and rgb/ in it.
+
+    Raises:
+        SourceError: it has no such subfolders, or they cannot be paired or read.
+    """
+    for name in ("thermal", "rgb"):
+        if not (folder / name).is_dir():
+            raise SourceError(f"{folder / name} is not a folder; give a folder that holds thermal/ and rgb/.")
+    return open_pairs(folder / "thermal", folder / "rgb")
+
+
+def _holds_videos(path: Path) -> bool:
+    return is_video(path) or (path.is_dir() and any(is_video(file) for file in path.iterdir()))

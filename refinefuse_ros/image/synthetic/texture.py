@@ -1,0 +1,32 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Seamless noise for the synthetic scene: what makes asphalt, leaves and smoke look like more than flat colour."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def fractal_noise(rng: np.random.Generator, side: int, exponent: float) -> np.ndarray:
+    """Return a float32 (side, side) tile with mean 0 and standard deviation 1 that repeats without a seam.
+
+    Its amplitude spectrum falls as frequency^-exponent: 0 is white, about 1 is stone, about 2 is cloud. It has no
+    seam because it is the inverse Fourier transform of a random spectrum.
+    """
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
+    frequency[0, 0] = np.inf
+    phase = rng.uniform(0.0, 2 * np.pi, frequency.shape)
+    tile = np.fft.irfft2(frequency**-exponent * np.exp(1j * phase), (side, side))
+    return ((tile - tile.mean()) / tile.std()).astype(np.float32)
+
+
+def sample_wrapped(tile: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return the seamless `tile` at the given float positions (any range, in tile pixels), bilinear, float32."""
+    side = tile.shape[0]
+    return cv2.remap(
+        tile,
+        np.mod(column, side).astype(np.float32),
+        np.mod(row, side).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
+    )

@@ -1,0 +1,109 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Video files: reading any that OpenCV's FFmpeg knows, writing MP4 that browsers play."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from refinefuse_ros.image.files import SourceError
+from refinefuse_ros.image.frame import ImageSize
+
+
+class VideoReader:
+    """The frames of a video file, (H, W, 3) uint8 BGR, in order.
+
+    Attributes:
+        rate_hz: the file's frame rate.
+        frame_count: as the container says; the file may hold fewer.
+        size: of the frames.
+
+    Raises:
+        SourceError: the file does not exist or is not a readable video.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path)) if path.is_file() else None
+        if self._capture is None or not self._capture.isOpened():
+            raise SourceError(f"{path} is not a readable video; check the path and that it plays.")
+        self.rate_hz = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self.frame_count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.size = ImageSize(
+            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        while True:
+            ok, pixels = self._capture.read()
+            if not ok:
+                return
+            yield pixels
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class Mp4Writer:
+    """Writes H.264 MP4 (yuv420p, index at the front): what browsers and phones play.
+
+    The file appears under its name only when `close` (or the with block's normal end) finished it: an interrupted
+    recording leaves nothing that looks whole. H.264's yuv420p takes even sides only; an odd last column or row is cut.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, rate_hz: float, quality_crf: int = 20) -> None:
+        self.path = path
+        self._partial = path.with_name(path.stem + ".partial.mp4")
+        self._rate = Fraction(rate_hz).limit_denominator(1001)
+        self._options = {"crf": str(quality_crf), "preset": "veryfast"}
+        self._container = None
+        self._stream = None
+
+    def write(self, bgr: np.ndarray) -> None:
+        """Append one (H, W, 3) uint8 BGR frame; the first one sets the size."""
+        import av  # here, because a node that writes no video needs no FFmpeg
+
+        if self._container is None:
+            self._container = av.open(str(self._partial), "w", options={"movflags": "+faststart"})
+            self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
+            self._stream.height, self._stream.width = (side // 2 * 2 for side in bgr.shape[:2])
+            self._stream.pix_fmt = "yuv420p"
+        pixels = np.ascontiguousarray(bgr[: self._stream.height, : self._stream.width])
+        frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Finish the file. A writer that was given no frame leaves no file."""
+        if self._container is None:
+            return
+        self._container.mux(self._stream.encode())
+        self._container.close()
+        self._container = None
+        self._partial.replace(self.path)
+
+    def discard(self) -> None:
+        """Drop what was written."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+        self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> Mp4Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()

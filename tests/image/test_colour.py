@@ -1,0 +1,102 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Luma and chroma: full-range BT.601, bounded round trip, every channel order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from refinefuse_ros.image.codec import MalformedImage
+from refinefuse_ros.image.colour import join_luma, split_luma, to_grey
+
+RED_FIRST = {"rgb8": 3, "rgba8": 4}
+BLUE_FIRST = {"bgr8": 3, "8UC3": 3, "bgra8": 4}
+COLOURS = st.builds(np.asarray, arrays.arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 40), st.just(3))))
+
+
+def as_encoding(bgr: np.ndarray, encoding: str) -> np.ndarray:
+    channels = bgr[..., ::-1] if encoding in RED_FIRST else bgr
+    if (RED_FIRST | BLUE_FIRST)[encoding] == 4:
+        channels = np.dstack([channels, np.full(bgr.shape[:2], 99, np.uint8)])
+    return np.ascontiguousarray(channels)
+
+
+@pytest.mark.parametrize("encoding", [*RED_FIRST, *BLUE_FIRST])
+@given(bgr=COLOURS)
+def test_luma_is_full_range_bt601(encoding, bgr):
+    luma, _ = split_luma(as_encoding(bgr, encoding), encoding)
+    assert luma.dtype == np.uint8
+    assert np.abs(luma - bgr @ np.array([0.114, 0.587, 0.299])).max() <= 0.51
+    grey = to_grey(as_encoding(bgr, encoding), encoding)
+    assert np.abs(grey.astype(int) - luma).max() <= 1
+
+
+@pytest.mark.parametrize("encoding", [*RED_FIRST, *BLUE_FIRST])
+@pytest.mark.parametrize("output", ["bgr8", "rgb8"])
+@given(bgr=COLOURS)
+def test_unchanged_luma_gives_the_colours_back_within_two_levels(encoding, output, bgr):
+    luma, chroma = split_luma(as_encoding(bgr, encoding), encoding)
+    joined = join_luma(luma, chroma, output)
+    assert np.abs(joined.astype(int) - as_encoding(bgr, output)).max() <= 2
+
+
+@given(bgr=COLOURS, luma=st.integers(0, 255))
+def test_joined_colour_is_the_new_luma_plus_the_old_colour_difference(bgr, luma):
+    plane = np.full(bgr.shape[:2], luma, np.uint8)
+    _, chroma = split_luma(bgr, "bgr8")
+    old_luma = bgr @ np.array([0.114, 0.587, 0.299])
+    expected = np.clip(luma + (bgr - old_luma[..., None]), 0, 255)
+    assert np.abs(join_luma(plane, chroma, "bgr8") - expected).max() <= 2.5
+
+
+def test_joining_twice_from_the_same_chroma_does_not_add_up():
+    bgr = np.full((4, 4, 3), (200, 30, 90), np.uint8)
+    luma, chroma = split_luma(bgr, "bgr8")
+    first = join_luma(luma, chroma, "bgr8")
+    join_luma(np.zeros_like(luma), chroma, "bgr8")
+    np.testing.assert_array_equal(join_luma(luma, chroma, "bgr8"), first)
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
+def test_grey_visible_images_pass_and_come_out_grey(encoding):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    luma, chroma = split_luma(grey, encoding)
+    assert chroma is None
+    np.testing.assert_array_equal(luma, grey)
+    np.testing.assert_array_equal(join_luma(luma, chroma, "bgr8"), np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
+def test_16_bit_visible_images_are_taken_as_full_range(encoding):
+    luma, chroma = split_luma(np.array([[0, 257, 32768, 65535]], np.uint16), encoding)
+    assert chroma is None
+    np.testing.assert_array_equal(luma, [[0, 1, 128, 255]])
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "mono16", "32FC1"])
+def test_single_channel_images_are_their_own_grey(encoding):
+    pixels = np.zeros((2, 3), np.uint16)
+    assert to_grey(pixels, encoding) is pixels
+
+
+def test_mono8_output_is_the_luma():
+    luma, chroma = split_luma(np.zeros((2, 3, 3), np.uint8), "bgr8")
+    assert join_luma(luma, chroma, "mono8") is luma
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "bayer_rggb8"])
+def test_images_without_luma_are_refused(encoding):
+    with pytest.raises(MalformedImage, match=encoding) as refusal:
+        split_luma(np.zeros((2, 3), np.float32), encoding)
+    assert refusal.value.reason == "encoding"
+
+
+def test_unknown_output_and_unequal_sizes_are_refused():
+    luma, chroma = split_luma(np.zeros((2, 3, 3), np.uint8), "bgr8")
+    with pytest.raises(ValueError, match="mono16"):
+        join_luma(luma, chroma, "mono16")
+    with pytest.raises(ValueError, match="does not fit"):
+        join_luma(luma[:1], chroma, "bgr8")
