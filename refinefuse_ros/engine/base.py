@@ -1,0 +1,117 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The one interface behind which every backend runs: two 8-bit planes in, one 8-bit plane out, at a fixed size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.image.frame import ImageSize
+
+MINIMUM_SIDE_PX = 32
+
+
+class EngineError(UserError):
+    """An engine cannot be built or cannot run; the message is one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What runs: shown in /diagnostics and in every report.
+
+    Attributes:
+        backend: "openvino" or "torch".
+        device: the device's full name as the backend gives it.
+        precision: of the network's convolutions as BUILT, not as asked for: "fp32", "fp16" or "bf16".
+        model: the model's name ("nano") or the stem of its file.
+        artifact_sha256: hash of the file that was loaded.
+        size: the image size that the engine was built for.
+        reason: why this backend was chosen, one sentence.
+    """
+
+    backend: str
+    device: str
+    precision: str
+    model: str
+    artifact_sha256: str
+    size: ImageSize
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        return {
+            "backend": self.backend,
+            "device": self.device,
+            "precision": self.precision,
+            "model": self.model,
+            "artifact_sha256": self.artifact_sha256,
+            "size": str(self.size),
+            "reason": self.reason,
+        }
+
+
+class Engine(ABC):
+    """A compiled RefineFuse for one image size.
+
+    Planes cross this interface as uint8 because that is what cameras, normalisation and the fused image have: the
+    scaling to [0, 1], the clipping and the rounding are part of the graph, where they cost nothing.
+
+    Padding is handled here: the graph only takes sides that are multiples of `size_multiple`, so planes are extended
+    at the bottom and the right by repeating their edge, and the result is cropped back.
+
+    Not thread-safe: one worker owns an engine.
+    """
+
+    def __init__(self, info: EngineInfo, size_multiple: int) -> None:
+        self.info = info
+        height, width = info.size.height, info.size.width
+        self._padded_shape = tuple(-(-side // size_multiple) * size_multiple for side in (height, width))
+        self._needs_padding = self._padded_shape != (height, width)
+
+    @property
+    def size(self) -> ImageSize:
+        return self.info.size
+
+    def fuse(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        """Fuse one pair.
+
+        Args:
+            thermal: (H, W) uint8, the normalised thermal plane, aligned with `visible`.
+            visible: (H, W) uint8, the luma of the visible image.
+
+        Returns:
+            (H, W) uint8, the fused luma. It may be a view of the engine's own output buffer: valid until the next call.
+
+        Raises:
+            EngineError: the planes have another size or type than the engine was built for, or the backend failed.
+        """
+        for name, plane in (("thermal", thermal), ("visible", visible)):
+            if plane.shape != (self.size.height, self.size.width) or plane.dtype != np.uint8:
+                raise EngineError(
+                    f"The {name} plane is {plane.dtype} {plane.shape} but this engine was built for uint8"
+                    f" ({self.size.height}, {self.size.width}); build an engine for that size."
+                )
+        fused = self._run(self._pad(thermal), self._pad(visible))
+        return fused[: self.size.height, : self.size.width]
+
+    def warm_up(self, frames: int = 3) -> None:
+        """Run `frames` grey pairs, so that the first real one does not pay for lazy initialisation."""
+        grey = np.full((self.size.height, self.size.width), 128, np.uint8)
+        for _ in range(frames):
+            self.fuse(grey, grey)
+
+    def _pad(self, plane: np.ndarray) -> np.ndarray:
+        if not self._needs_padding:
+            return np.ascontiguousarray(plane)
+        bottom, right = (padded - side for padded, side in zip(self._padded_shape, plane.shape, strict=True))
+        return np.pad(plane, ((0, bottom), (0, right)), mode="edge")
+
+    @abstractmethod
+    def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        """Run the graph on two contiguous padded (H, W) uint8 planes; returns a padded (H, W) uint8 plane."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the device's memory. The engine cannot be used afterwards."""

@@ -1,0 +1,122 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""From a trained network to its deployable ONNX graph, held against torch before the file gets its name."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino as ov
+import torch
+
+from refinefuse_ros import __version__
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.network.deployable import Deployable
+from refinefuse_ros.network.model import RefineFuse
+
+__all__ = ["ExportError", "export_onnx", "largest_difference"]
+
+_OPSET = 18
+_INPUTS, _OUTPUT = ("thermal", "visible"), "fused"
+_ALLOWED_DIFFERENCE = 1  # grey level: what a last bit of float arithmetic does to a rounding
+
+
+class ExportError(RuntimeError):
+    """An exported graph is not what torch computes, or cannot be made; the message is one sentence."""
+
+
+def export_onnx(
+    model: RefineFuse, path: Path, size: ImageSize | None = None, name: str = "", weights_sha256: str = ""
+) -> None:
+    """Write the deployable ONNX graph of `model`, whole or not at all.
+
+    The graph takes the uint8 planes `thermal` and `visible` (1, 1, H, W) and gives `fused` of the same kind.
+    Its metadata properties say `size_multiple` (pixels), `model`, `weights_sha256` and `code_version`.
+
+    Args:
+        model: a network in eval mode.
+        path: of the .onnx file.
+        size: for a graph of one static size; None leaves height and width dynamic.
+        name: the model's name.
+        weights_sha256: hash of the weight file that `model` was loaded from.
+
+    Raises:
+        ExportError: `size` is not a multiple of the network's size multiple, or the graph differs from torch.
+        OSError: the file cannot be written.
+    """
+    multiple = model.config.size_multiple
+    if size is not None and any(side % multiple for side in size):
+        raise ExportError(f"The size {size} is not a multiple of {multiple}; round it up, the engine pads.")
+    example_size = size or ImageSize(12 * multiple, 10 * multiple)
+    graph = _trace(model, example_size, dynamic=size is None)
+    onnx.helper.set_model_props(
+        graph,
+        {
+            "size_multiple": str(multiple),
+            "model": name,
+            "weights_sha256": weights_sha256,
+            "code_version": __version__,
+        },
+    )
+    content = graph.SerializeToString()
+    checked = [example_size] if size else [example_size, ImageSize(9 * multiple, 16 * multiple)]
+    difference = largest_difference(model, content, checked)
+    if difference > _ALLOWED_DIFFERENCE:
+        raise ExportError(
+            f"The exported graph differs from torch by {difference} grey levels, where {_ALLOWED_DIFFERENCE}"
+            f" is allowed; nothing was written to {path}."
+        )
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def largest_difference(model: RefineFuse, graph: bytes, sizes: Sequence[ImageSize], seed: int = 0) -> int:
+    """Largest difference in grey levels between an ONNX graph, run in fp32 by OpenVINO, and torch, on random
+    planes.
+    """
+    core = ov.Core()
+    reference = Deployable(model).eval()
+    random = np.random.default_rng(seed)
+    largest = 0
+    for size in sizes:
+        planes = [random.integers(0, 256, (1, 1, size.height, size.width), dtype=np.uint8) for _ in _INPUTS]
+        network = core.read_model(graph)
+        network.reshape({name: list(planes[0].shape) for name in _INPUTS})
+        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = compiled(planes)[_OUTPUT].astype(np.int16)
+        with torch.inference_mode():
+            expected = reference(*map(torch.from_numpy, planes)).numpy()
+        largest = max(largest, int(np.abs(found - expected).max()))
+    return largest
+
+
+def _trace(model: RefineFuse, size: ImageSize, dynamic: bool) -> onnx.ModelProto:
+    example = torch.zeros(1, 1, size.height, size.width, dtype=torch.uint8)
+    axes = {2: "height", 3: "width"}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # Deprecated but wanted: the exporter on torch.export takes seconds per graph, not tenths of one, and
+        # writes the paths of this machine's source files into it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            Deployable(model).eval(),
+            (example, example.clone()),
+            buffer,
+            input_names=list(_INPUTS),
+            output_names=[_OUTPUT],
+            dynamic_axes=dict.fromkeys((*_INPUTS, _OUTPUT), axes) if dynamic else None,
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    graph = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(graph)
+    return graph

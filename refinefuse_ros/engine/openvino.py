@@ -1,0 +1,133 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""RefineFuse on CPUs through OpenVINO: the default where there is no GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from openvino import properties
+from openvino.properties import hint
+
+from refinefuse_ros.engine.artifacts import ModelFiles
+from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.resources import sha256_of
+
+_PRECISIONS = {"fp32": ov.Type.f32, "fp16": ov.Type.f16, "bf16": ov.Type.bf16}
+_INPUTS, _OUTPUT = ("thermal", "visible"), "fused"
+
+
+class OpenVinoEngine(Engine):
+    """An ONNX graph compiled by OpenVINO for one image size on one device.
+
+    Args:
+        files: the model; its graph is used.
+        size: of the images.
+        precision: "auto" (bf16 where the CPU computes in it, else fp32), "fp32", "fp16" or "bf16".
+        device: OpenVINO's device name ("CPU", "GPU"), or "auto" for the CPU.
+
+    Raises:
+        EngineError: the graph is missing, unreadable or has other inputs; the device is not there; or the device
+            built the network in another precision than the one asked for.
+    """
+
+    def __init__(self, files: ModelFiles, size: ImageSize, precision: str = "auto", device: str = "auto") -> None:
+        if files.graph is None:
+            raise EngineError(
+                f"The model '{files.name}' has no ONNX graph beside its weights; make one with"
+                f" 'refinefuse export --model {files.weights} --format onnx'."
+            )
+        core = ov.Core()
+        device = "CPU" if device == "auto" else device
+        graph = _read_graph(core, files.graph)
+        size_multiple = _size_multiple(graph)
+        padded = [-(-side // size_multiple) * size_multiple for side in (size.height, size.width)]
+        try:
+            graph.reshape({name: [1, 1, *padded] for name in _INPUTS})
+            if precision == "auto":
+                precision = "bf16" if "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES") else "fp32"
+            if precision not in _PRECISIONS:
+                raise EngineError(
+                    f"OpenVINO cannot run precision '{precision}' from this graph; use auto, {', '.join(_PRECISIONS)}."
+                )
+            compiled = core.compile_model(
+                graph,
+                device,
+                {
+                    hint.performance_mode: hint.PerformanceMode.LATENCY,
+                    hint.inference_precision: _PRECISIONS[precision],
+                },
+            )
+            device_name = core.get_property(device, properties.device.full_name)
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO cannot build {files.graph.name} at {size} on {device}: {_first_line(error)};"
+                f" available devices: {', '.join(core.available_devices)}."
+            ) from error
+        built = _built_precision(compiled)
+        if built != precision:
+            raise EngineError(
+                f"OpenVINO built {files.graph.name} in {built} on {device_name} although {precision} was asked for;"
+                " ask for a precision that the device has, or auto."
+            )
+        info = EngineInfo("openvino", device_name, built, files.name, sha256_of(files.graph), size)
+        super().__init__(info, size_multiple)
+        self._request = compiled.create_infer_request()
+
+    def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        inputs = {
+            name: ov.Tensor(plane[None, None], shared_memory=True)
+            for name, plane in zip(_INPUTS, (thermal, visible), strict=True)
+        }
+        try:
+            self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed to run {self.info.model}: {_first_line(error)}.") from error
+        return self._request.get_tensor(_OUTPUT).data[0, 0]
+
+    def close(self) -> None:
+        self._request = None
+
+
+def _read_graph(core: ov.Core, path: Path) -> ov.Model:
+    """Parse the ONNX file and hold it against the contract: two uint8 planes in, one out."""
+    try:
+        graph = core.read_model(path)
+    except RuntimeError as error:
+        raise EngineError(
+            f"The graph {path} is not a readable ONNX file ({_first_line(error)}); export or download it again."
+        ) from error
+    found = {port.any_name: port.element_type for port in (*graph.inputs, *graph.outputs)}
+    if found != dict.fromkeys((*_INPUTS, _OUTPUT), ov.Type.u8):
+        described = ", ".join(f"{name} {kind.to_string()}" for name, kind in found.items())
+        raise EngineError(
+            f"The graph {path} has {described}, not the uint8 planes thermal, visible and fused;"
+            " export it with 'refinefuse export'."
+        )
+    return graph
+
+
+def _size_multiple(graph: ov.Model) -> int:
+    return int(graph.get_rt_info(["framework", "size_multiple"]).astype(str))
+
+
+def _built_precision(compiled: ov.CompiledModel) -> str:
+    """The precision in which most of the convolutions really run, from the compiled graph's layers."""
+    names = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+    counts: dict[str, int] = {}
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        layer = node.get_rt_info()
+        if "Convolution" in str(layer["layerType"].astype(str)):
+            runtime = str(layer["runtimePrecision"].astype(str)).lower()
+            counts[runtime] = counts.get(runtime, 0) + 1
+    if not counts:
+        raise EngineError("The compiled graph has no convolution; it is not a RefineFuse network.")
+    most = max(counts, key=counts.__getitem__)
+    return names.get(most, most)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")

@@ -1,0 +1,62 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""RefineFuse in eager PyTorch: the reference that the compiled engines are held against, and a last resort."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+
+from refinefuse_ros.engine.artifacts import ModelFiles
+from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.network.deployable import Deployable
+from refinefuse_ros.network.weights import WeightsError, load_weights
+from refinefuse_ros.resources import sha256_of
+
+
+class TorchEngine(Engine):
+    """The network in fp32, straight from its safetensors weights.
+
+    Args:
+        files: the model; its weights are used.
+        size: of the images.
+        precision: "auto" or "fp32".
+        device: a torch device ("cpu", "cuda:0"), or "auto" for the CPU.
+
+    Raises:
+        EngineError: the weights are missing or damaged, or the precision or the device is not to be had.
+    """
+
+    def __init__(self, files: ModelFiles, size: ImageSize, precision: str = "auto", device: str = "auto") -> None:
+        if files.weights is None:
+            raise EngineError(
+                f"The model '{files.name}' has no safetensors weights beside {files.graph};"
+                " use the openvino backend or give the weights' path."
+            )
+        if precision not in ("auto", "fp32"):
+            raise EngineError(f"The torch engine runs fp32, not '{precision}'; use precision auto or fp32.")
+        try:
+            network, _ = load_weights(files.weights)
+            self._device = torch.device("cpu" if device in ("auto", "CPU") else device)
+            self._graph = Deployable(network).eval().to(self._device)
+        except WeightsError as error:
+            raise EngineError(str(error)) from error
+        except (RuntimeError, AssertionError) as error:
+            raise EngineError(f"torch cannot use the device '{device}': {str(error).splitlines()[0]}") from error
+        cuda = self._device.type == "cuda"
+        device_name = torch.cuda.get_device_name(self._device) if cuda else f"CPU ({platform.machine()})"
+        info = EngineInfo("torch", device_name, "fp32", files.name, sha256_of(files.weights), size)
+        super().__init__(info, network.config.size_multiple)
+
+    def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        planes = (torch.tensor(plane[None, None], device=self._device) for plane in (thermal, visible))
+        try:
+            with torch.inference_mode():
+                return self._graph(*planes)[0, 0].cpu().numpy()
+        except RuntimeError as error:
+            raise EngineError(f"torch failed to run {self.info.model}: {str(error).splitlines()[0]}") from error
+
+    def close(self) -> None:
+        self._graph = None

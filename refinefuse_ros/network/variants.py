@@ -1,0 +1,27 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The named shapes of RefineFuse and the one factory that builds them."""
+
+from __future__ import annotations
+
+from refinefuse_ros.network.model import RefineFuse, RefineFuseConfig
+
+__all__ = ["VARIANTS", "build"]
+
+VARIANTS: dict[str, RefineFuseConfig] = {
+    "base": RefineFuseConfig(encoder=(64, 64, 64, 136), head=(64, 64, 32), grids=(32, 16)),
+    "nano": RefineFuseConfig(encoder=(16, 32, 48), head=(16, 16, 16), grids=(16,), unshuffle=2, output="blend"),
+}
+"""`base` has the article's size; `nano` is for 30 frames a second on two CPU cores."""
+
+
+def build(config: str | RefineFuseConfig) -> RefineFuse:
+    """Build a network with fresh weights from a variant's name or a configuration.
+
+    Raises:
+        ValueError: no variant has this name.
+    """
+    if isinstance(config, str):
+        if config not in VARIANTS:
+            raise ValueError(f"no variant is named {config!r}; give one of {', '.join(VARIANTS)}.")
+        config = VARIANTS[config]
+    return RefineFuse(config)

@@ -1,0 +1,161 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The choice of a backend: why it was made, what is said when nothing fits, and what takes over when one breaks."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refinefuse_ros.engine.artifacts import find_model
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.factory import EngineRequest, create_engine
+from refinefuse_ros.engine.host import EngineHost
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.resources import sha256_of
+
+SIZE = ImageSize(50, 41)
+
+
+def planes(size: ImageSize = SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth scene with a warm blob in the thermal plane, so that rounding differences stay small."""
+    y, x = np.mgrid[: size.height, : size.width].astype(np.float32)
+    visible = 90 + 60 * np.sin(x / 9) * np.cos(y / 7)
+    thermal = 60 + 180 * np.exp(-((x - size.width / 2) ** 2 + (y - size.height / 2) ** 2) / 60)
+    return thermal.astype(np.uint8), visible.astype(np.uint8)
+
+
+def test_auto_takes_the_compiled_graph_and_says_so() -> None:
+    engine = create_engine(EngineRequest(), SIZE)
+    assert (engine.info.backend, engine.info.model, engine.info.size) == ("openvino", "nano", SIZE)
+    assert engine.info.reason == "first usable backend"
+    assert engine.info.artifact_sha256 == sha256_of(find_model("nano").graph)
+
+
+def test_every_backend_gives_the_same_picture() -> None:
+    reference = create_engine(EngineRequest(backend="torch"), SIZE)
+    compiled = create_engine(EngineRequest(backend="openvino", precision="fp32"), SIZE)
+    fused = [engine.fuse(*planes()).astype(int) for engine in (reference, compiled)]
+    assert np.abs(fused[0] - fused[1]).max() <= 1
+    assert (reference.info.precision, compiled.info.precision) == ("fp32", "fp32")
+
+
+def test_reduced_precision_stays_close() -> None:
+    exact = create_engine(EngineRequest(precision="fp32"), SIZE).fuse(*planes()).astype(int)
+    fast = create_engine(EngineRequest(), SIZE).fuse(*planes()).astype(int)
+    assert np.abs(exact - fast).mean() < 1.0
+
+
+def test_the_running_node_does_not_import_torch() -> None:
+    code = (
+        "import sys; from refinefuse_ros.engine.factory import *; from refinefuse_ros.image.frame import ImageSize;"
+        "import refinefuse_ros.pipeline; create_engine(EngineRequest(), ImageSize(64, 64)); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        (EngineRequest(backend="cuda"), "There is no backend 'cuda'"),
+        (EngineRequest(model="giant"), "'giant' is not a model"),
+        (EngineRequest(model="missing.onnx"), "The model file missing.onnx does not exist"),
+        (EngineRequest(backend="openvino", precision="int3"), "cannot run precision 'int3'"),
+        (EngineRequest(backend="openvino", device="NPU9"), "cannot build"),
+        (EngineRequest(backend="torch", precision="fp16"), "runs fp32, not 'fp16'"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_one_sentence(request_: EngineRequest, sentence: str) -> None:
+    with pytest.raises(EngineError, match=sentence) as caught:
+        create_engine(request_, SIZE)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_too_small_for_the_network_are_refused() -> None:
+    with pytest.raises(EngineError, match="31x40 are too small"):
+        create_engine(EngineRequest(), ImageSize(31, 40))
+
+
+def copy_model(folder: Path) -> Path:
+    """Both files of nano under another name; the path of its graph."""
+    files = find_model("nano")
+    for file in (files.graph, files.weights):
+        shutil.copy(file, folder / f"mine{file.suffix}")
+    return folder / "mine.onnx"
+
+
+def test_a_model_of_ones_own_is_found_by_either_file(tmp_path: Path) -> None:
+    graph = copy_model(tmp_path)
+    assert find_model(str(graph)) == find_model(str(graph.with_suffix(".safetensors")))
+    assert create_engine(EngineRequest(model=str(graph)), SIZE).info.model == "mine"
+
+
+def test_a_damaged_graph_is_passed_over_with_the_reason(tmp_path: Path) -> None:
+    graph = copy_model(tmp_path)
+    graph.write_bytes(graph.read_bytes()[:2000])
+    engine = create_engine(EngineRequest(model=str(graph)), SIZE)
+    assert engine.info.backend == "torch"
+    assert "is not a readable ONNX file" in engine.info.reason
+
+
+def test_a_model_with_nothing_usable_says_what_each_backend_lacks(tmp_path: Path) -> None:
+    graph = copy_model(tmp_path)
+    graph.write_bytes(b"")
+    graph.with_suffix(".safetensors").unlink()
+    with pytest.raises(EngineError, match=r"openvino: .* torch: "):
+        create_engine(EngineRequest(model=str(graph)), SIZE)
+
+
+def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(find_model("nano").graph)
+    graph.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    path = tmp_path / "floats.onnx"
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(EngineError):
+        create_engine(EngineRequest(model=str(path), backend="openvino"), SIZE)
+
+
+def test_the_host_builds_for_the_size_that_comes() -> None:
+    host = EngineHost(EngineRequest(), SIZE)
+    other = ImageSize(64, 35)
+    assert host.fuse(*planes(other)).shape == (35, 64)
+    assert host.info.size == other
+
+
+def test_the_host_falls_back_after_enough_failures_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = EngineHost(EngineRequest(), SIZE, max_failures=3)
+
+    def fail(*planes: np.ndarray) -> np.ndarray:
+        raise EngineError("The device fell off the bus.")
+
+    monkeypatch.setattr(host._engine, "_run", fail)
+    for failures in (1, 2):
+        with pytest.raises(EngineError, match=r"bus\.$"):
+            host.fuse(*planes())
+        assert host.failures_in_a_row == failures
+    with pytest.raises(EngineError, match="After 3 failures in a row of openvino, torch takes over"):
+        host.fuse(*planes())
+    assert host.fuse(*planes()).shape == (SIZE.height, SIZE.width)
+    assert (host.info.backend, host.fell_back_from, host.failures_in_a_row) == ("torch", "openvino", 0)
+
+
+def test_the_host_keeps_trying_when_nothing_else_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    graph = copy_model(tmp_path)
+    graph.with_suffix(".safetensors").unlink()
+    host = EngineHost(EngineRequest(model=str(graph)), SIZE, max_failures=1)
+    working = host._engine._run
+
+    def fail(*planes: np.ndarray) -> np.ndarray:
+        raise EngineError("The device is busy.")
+
+    monkeypatch.setattr(host._engine, "_run", fail)
+    with pytest.raises(EngineError, match="There is nothing to fall back to"):
+        host.fuse(*planes())
+    monkeypatch.setattr(host._engine, "_run", working)
+    assert host.fuse(*planes()).shape == (SIZE.height, SIZE.width)
+    assert (host.failures_in_a_row, host.fell_back_from) == (0, None)
