@@ -1,0 +1,132 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The `refinefuse` command. Each verb's work is in a module of its own, imported only when the verb is used."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from refinefuse_ros import __version__
+from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
+from refinefuse_ros.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns 0 on success, 1 when it failed, 130 when interrupted. Wrong usage exits with 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="refinefuse", description="Thermal-RGB video fusion with RefineFuse.")
+    parser.add_argument("--version", action="version", version=f"refinefuse {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    demo = _verb(verbs, "demo", _demo, "run cameras, fusion node and recorder live over DDS")
+    demo.add_argument(
+        "--source",
+        default="synthetic",
+        help="synthetic, or a folder with thermal/ and rgb/ (default: %(default)s)",
+    )
+    demo.add_argument("--seconds", type=_positive, default=20.0, help="how long to stream (default: %(default)g)")
+    demo.add_argument("--rate", type=_positive, help="pairs per second (default: the source's own)")
+    demo.add_argument(
+        "--output", type=Path, default=Path("out/demo"), help="folder for the results (default: %(default)s)"
+    )
+    _add_json(demo)
+    _add_engine(demo)
+
+    fuse = _verb(verbs, "fuse", _fuse, "fuse an image, a folder (matched by name) or a video")
+    fuse.add_argument("--thermal", type=Path, required=True, help="thermal image, folder or video")
+    fuse.add_argument("--rgb", type=Path, required=True, help="RGB image, folder or video")
+    fuse.add_argument(
+        "--output", type=Path, required=True, help="fused image, folder or .mp4: the same kind as the input"
+    )
+    _add_json(fuse)
+    _add_engine(fuse)
+
+    play = _verb(verbs, "play", _play, "publish a thermal and an RGB source as two camera topics")
+    play.add_argument("--thermal", type=Path, required=True, help="thermal image, folder or video")
+    play.add_argument("--rgb", type=Path, required=True, help="RGB image, folder or video")
+    play.add_argument("--rate", type=_positive, help="pairs per second (default: the source's own)")
+    play.add_argument("--loop", action="store_true", help="start over at the end")
+    return parser
+
+
+def _verb(verbs: argparse._SubParsersAction, name: str, run, summary: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _add_json(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
+
+
+def _add_engine(verb: argparse.ArgumentParser) -> None:
+    defaults = EngineRequest()
+    verb.add_argument("--model", default=defaults.model, help="base, nano or a path (default: %(default)s)")
+    verb.add_argument("--backend", default=defaults.backend, choices=("auto", *BACKENDS), help="default: %(default)s")
+    verb.add_argument("--precision", default=defaults.precision, choices=PRECISIONS, help="default: %(default)s")
+    verb.add_argument("--device", default=defaults.device, help="default: %(default)s")
+
+
+def _engine_request(options: argparse.Namespace) -> EngineRequest:
+    return EngineRequest(options.model, options.backend, options.precision, options.device)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+    return value
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from refinefuse_ros.demo import run_demo
+
+    report = run_demo(
+        source=options.source,
+        seconds=options.seconds,
+        rate_hz=options.rate,
+        output=options.output,
+        request=_engine_request(options),
+        quiet=options.json,
+    )
+    if options.json:
+        print(json.dumps(report, indent=2))
+
+
+def _fuse(options: argparse.Namespace) -> None:
+    from refinefuse_ros.offline import fuse_files
+
+    result = fuse_files(options.thermal, options.rgb, options.output, _engine_request(options), quiet=options.json)
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=2))
+
+
+def _play(options: argparse.Namespace) -> None:
+    from refinefuse_ros.demo import node_command, run_foreground
+
+    parameters = {"thermal": str(options.thermal), "rgb": str(options.rgb), "loop": options.loop}
+    if options.rate:
+        parameters["rate_hz"] = options.rate
+    run_foreground(node_command("camera_player", parameters))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Two cameras without hardware: publishes a pair source as thermal and RGB topics, at its own pace.
+
+Both images of a pair carry the same stamp, the moment of the tick that published them. Images are prepared one ahead in
+the publishing thread, so that a tick only publishes.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
+
+from refinefuse_ros.image.files import SourceError
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.sources import ImagePair, PairSource, SyntheticPairs, open_folder, open_pairs
+from refinefuse_ros.nodes.diagnostics import status
+from refinefuse_ros.nodes.messages import header, pinhole_camera_info, to_image
+from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
+from refinefuse_ros.nodes.running import StartError, run_node
+from refinefuse_ros.stream.health import Level
+
+PUBLISHER_DEPTH = 5
+# A writer knows its readers before they know it: without this pause their first frames would be lost.
+SETTLE_S = 0.5
+# Of an ideal camera with a horizontal field of view of 60 degrees, per pixel of width.
+FOCAL_PER_WIDTH = 0.866
+# 8-bit thermal sources are spread over the range of a 14-bit camera when they are published as mono16.
+COUNTS_PER_GREY = 64
+
+
+@dataclass(frozen=True)
+class PlayerParameters:
+    """Every parameter of the camera player, typed."""
+
+    source: str = parameter(
+        "synthetic", "source", "synthetic, or a folder that holds thermal/ and rgb/ with videos or images."
+    )
+    thermal: str = parameter("", "thermal", "Thermal video, image or folder; with rgb it takes the place of source.")
+    rgb: str = parameter("", "rgb", "RGB video, image or folder; with thermal it takes the place of source.")
+    rate_hz: float = parameter(
+        0.0, "rate_hz", "Pairs per second; 0 keeps the source's own pace.", unit="Hz", between=(0, 1000)
+    )
+    loop: bool = parameter(True, "loop", "Start over at the end of the source.")
+    pairs: int = parameter(0, "pairs", "Stop after this many pairs; 0 plays on.", between=(0, 2**31 - 1))
+    width: int = parameter(640, "width", "Width of the synthetic scene.", unit="px", between=(32, 4096))
+    height: int = parameter(480, "height", "Height of the synthetic scene.", unit="px", between=(32, 4096))
+    thermal_encoding: str = parameter(
+        "mono16",
+        "thermal.encoding",
+        "Encoding of 8-bit thermal sources as published.",
+        choices=("mono16", "mono8"),
+    )
+    thermal_frame_id: str = parameter(
+        "thermal_optical_frame", "thermal.frame_id", "Optical frame of the thermal camera."
+    )
+    rgb_frame_id: str = parameter("rgb_optical_frame", "rgb.frame_id", "Optical frame of the RGB camera.")
+    wait_for_subscribers: int = parameter(
+        0, "wait_for_subscribers", "Start once each image topic has this many subscribers.", between=(0, 100)
+    )
+
+    def open(self) -> PairSource:
+        """The source that the parameters name.
+
+        Raises:
+            SourceError: it cannot be played.
+        """
+        if bool(self.thermal) != bool(self.rgb):
+            raise SourceError("Only one of the parameters thermal and rgb is set; set both, or use source.")
+        if self.thermal:
+            return open_pairs(Path(self.thermal).expanduser(), Path(self.rgb).expanduser())
+        if self.source == "synthetic":
+            return SyntheticPairs(ImageSize(self.width, self.height))
+        return open_folder(Path(self.source).expanduser())
+
+
+class CameraPlayer(Node):
+    """Publishes thermal/image_raw, thermal/camera_info, rgb/image_raw, rgb/camera_info and /diagnostics.
+
+    Raises:
+        StartError: the source cannot be played.
+        ParameterError: a parameter is not allowed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("camera_player")
+        self._settings = DeclaredParameters(self, PlayerParameters).read()
+        try:
+            self._source = self._settings.open()
+        except SourceError as error:
+            raise StartError(str(error)) from error
+        self._thermal = self._camera_publishers("thermal")
+        self._rgb = self._camera_publishers("rgb")
+        self._published = 0
+        self._late = 0
+        self._done = False
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._play, name="player")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _camera_publishers(self, camera: str) -> tuple[Publisher, Publisher]:
+        options = QoSOverridingOptions.with_default_policies()
+        return tuple(
+            self.create_publisher(
+                kind, f"{camera}/{topic}", QoSProfile(depth=PUBLISHER_DEPTH), qos_overriding_options=options
+            )
+            for kind, topic in ((Image, "image_raw"), (CameraInfo, "camera_info"))
+        )
+
+    def _play(self) -> None:
+        if not self._wait_for_subscribers():
+            return
+        self.get_logger().info(f"playing {self._source.description}")
+        try:
+            self._publish_all()
+        except SourceError as error:
+            self.get_logger().error(f"Playing stops: {error}")
+        self._done = True
+
+    def _publish_all(self) -> None:
+        due = time.perf_counter()
+        for pair in self._pairs():
+            messages = self._prepare(pair)
+            wait = due - time.perf_counter()
+            if wait < -pair.period_s:
+                self._late += 1
+                due = time.perf_counter()  # skip the missed ticks: two frames at once would be no camera
+            elif self._stop.wait(max(wait, 0)):
+                return
+            self._publish(messages)
+            due += 1 / self._settings.rate_hz if self._settings.rate_hz else pair.period_s
+
+    def _wait_for_subscribers(self) -> bool:
+        """Whether the subscribers came before the node was stopped."""
+        if self._settings.wait_for_subscribers == 0:
+            return True
+        images = (self._thermal[0], self._rgb[0])
+        while any(image.get_subscription_count() < self._settings.wait_for_subscribers for image in images):
+            if self._stop.wait(0.05):
+                return False
+        return not self._stop.wait(SETTLE_S)
+
+    def _pairs(self) -> Iterator[ImagePair]:
+        while True:
+            for pair in self._source:
+                if self._stop.is_set() or (self._settings.pairs and self._published >= self._settings.pairs):
+                    return
+                yield pair
+            if not self._settings.loop:
+                return
+
+    def _prepare(self, pair: ImagePair) -> list[tuple[Publisher, Image | CameraInfo]]:
+        """The pair's four messages, still without a stamp."""
+        thermal, encoding = pair.thermal, pair.thermal_encoding
+        if encoding == "mono8" and self._settings.thermal_encoding == "mono16":
+            thermal, encoding = thermal.astype(np.uint16) * COUNTS_PER_GREY, "mono16"
+        frames = (
+            (self._thermal, Frame(0, self._settings.thermal_frame_id, encoding, thermal)),
+            (self._rgb, Frame(0, self._settings.rgb_frame_id, "bgr8", pair.rgb)),
+        )
+        messages: list[tuple[Publisher, Image | CameraInfo]] = []
+        for (image_publisher, info_publisher), frame in frames:
+            info = pinhole_camera_info(frame.size, FOCAL_PER_WIDTH * frame.size.width)
+            info.header = header(frame)
+            messages += [(image_publisher, to_image(frame)), (info_publisher, info)]
+        return messages
+
+    def _publish(self, messages: list[tuple[Publisher, Image | CameraInfo]]) -> None:
+        stamp = self.get_clock().now().to_msg()
+        for publisher, message in messages:
+            message.header.stamp = stamp
+            publisher.publish(message)
+        self._published += 1
+
+    def _publish_diagnostics(self) -> None:
+        playing = "finished" if self._done else ("playing" if self._published else "waiting for subscribers")
+        values = {
+            "source": self._source.description,
+            "published_pairs": self._published,
+            "late_pairs": self._late,
+            "finished": self._done,
+        }
+        array = DiagnosticArray(status=[status(f"{self.get_name()}: playback", Level.OK, playing, values)])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def main() -> int:
+    return run_node(CameraPlayer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

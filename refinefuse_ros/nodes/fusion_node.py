@@ -1,0 +1,351 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The fusion node: two cameras in; the fused image, its CameraInfo and timing diagnostics out.
+
+The way of a frame, top to bottom: `_on_image` decodes it and gives it to the synchroniser; `_book` accounts for what
+that decided and puts a pair into the slot; `_work`, the one worker thread, takes the newest pair, fuses it
+(`pipeline.py`) and publishes. A slow engine therefore costs frame rate and never latency.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.host import EngineHost
+from refinefuse_ros.image.codec import MalformedImage
+from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.nodes.diagnostics import FusionDiagnostics
+from refinefuse_ros.nodes.fusion_parameters import FusionParameters
+from refinefuse_ros.nodes.messages import (
+    header,
+    to_compressed_image,
+    to_frame,
+    to_image,
+    uncalibrated_camera_info,
+)
+from refinefuse_ros.nodes.parameters import DeclaredParameters
+from refinefuse_ros.nodes.running import StartError, run_node
+from refinefuse_ros.nodes.synchronizers import create_synchronizer
+from refinefuse_ros.pipeline import FusedImage, FusionPipeline, check_rgb
+from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome
+from refinefuse_ros.stream.slot import LatestSlot
+from refinefuse_ros.stream.timing import NS_PER_MS
+
+SUBSCRIPTION_DEPTH = 5
+FUSED_DEPTH = 5
+DIAGNOSTICS_PERIOD_S = 1.0
+# A worker that waits for a pair looks this often for RGB frames whose partner did not come.
+IDLE_POLL_S = 0.005
+LOG_THROTTLE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded frame and what decoding it cost, for the pair's bill."""
+
+    frame: Frame
+    decode_ms: float
+
+
+@dataclass(frozen=True)
+class Single:
+    """A frame to publish alone, because the other camera is missing."""
+
+    stream: Stream
+    frame: Frame
+
+
+class FusionNode(LifecycleNode):
+    """Two cameras in; fused image, CameraInfo and diagnostics out.
+
+    Subscribes thermal/ and rgb/ image_raw and camera_info; publishes fused/ image_raw, camera_info, image_raw/compressed
+    and /diagnostics. Configure builds the engine, activate subscribes and starts the worker.
+
+    Raises:
+        ParameterError: a parameter given at start is not allowed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("fusion")
+        self._declared = DeclaredParameters(self, FusionParameters)
+        self._settings = self._declared.read()
+        self._worker: threading.Thread | None = None
+        self._engine: EngineHost | None = None
+        self.configure_error = ""
+
+    # -- life cycle ----------------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._settings = parameters = self._declared.read()
+        try:
+            self._synchronizer = create_synchronizer(parameters.sync_policy, parameters.sync_config())
+            self._engine = EngineHost(
+                parameters.engine_request(), parameters.engine_size(), parameters.engine_max_failures
+            )
+        except (EngineError, StartError) as error:
+            self.get_logger().error(str(error))
+            self.configure_error = str(error)
+            return TransitionCallbackReturn.FAILURE
+        info = self._engine.info
+        self.get_logger().info(
+            f"engine: {info.model} at {info.size} in {info.precision} on {info.device} by {info.backend} ({info.reason})"
+        )
+        self._monitor = FusionDiagnostics(self.get_name(), self._engine, parameters.camera_timeout_ms)
+        self._pipeline = FusionPipeline(
+            self._engine,
+            ThermalNormalizer(parameters.normalization_config()),
+            parameters.fused_encoding,
+            self._monitor.stages,
+        )
+        self._camera_infos: dict[Stream, CameraInfo] = {}
+        self._create_publishers()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._slot: LatestSlot[Pair[Decoded] | Single] = LatestSlot()
+        self._worker = threading.Thread(target=self._work, name="fusion worker")
+        self._worker.start()
+        result = super().on_activate(state)
+        self._create_subscriptions()
+        self._diagnostics_timer = self.create_timer(
+            DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop_streaming()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Stop the worker and free the engine, from any state."""
+        self._stop_streaming()
+        self._release()
+
+    def _create_publishers(self) -> None:
+        self._fused_publisher = self._lifecycle_publisher(Image, "fused/image_raw")
+        self._fused_info_publisher = self._lifecycle_publisher(CameraInfo, "fused/camera_info")
+        self._fused_compressed_publisher = self._lifecycle_publisher(CompressedImage, "fused/image_raw/compressed")
+        self._diagnostics_publisher = self.create_lifecycle_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    def _lifecycle_publisher(self, kind: type, topic: str):
+        qos = QoSProfile(depth=FUSED_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+        return self.create_lifecycle_publisher(
+            kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        )
+
+    def _create_subscriptions(self) -> None:
+        transports = {
+            Stream.THERMAL: self._settings.thermal_transport,
+            Stream.RGB: self._settings.rgb_transport,
+        }
+        self._camera_subscriptions = []
+        for stream, transport in transports.items():
+            kind, suffix = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
+            topics = (
+                (kind, f"{stream}/image_raw{suffix}", self._on_image),
+                (CameraInfo, f"{stream}/camera_info", self._on_info),
+            )
+            for message_kind, topic, callback in topics:
+                qos = QoSProfile(depth=SUBSCRIPTION_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+                self._camera_subscriptions.append(
+                    self.create_subscription(
+                        message_kind,
+                        topic,
+                        partial(callback, stream),
+                        qos,
+                        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                    )
+                )
+
+    def _stop_streaming(self) -> None:
+        if self._worker is None:
+            return
+        for subscription in self._camera_subscriptions:
+            self.destroy_subscription(subscription)
+        self.destroy_timer(self._diagnostics_timer)
+        if self._slot.close() is not None:
+            self._monitor.ledger.superseded()
+        self._worker.join()
+        self._worker = None
+        self._monitor.ledger.account(self._synchronizer.flush())
+
+    def _release(self) -> None:
+        if self._engine is None:
+            return
+        self._engine.close()
+        self._engine = None
+        for publisher in (
+            self._fused_publisher,
+            self._fused_info_publisher,
+            self._fused_compressed_publisher,
+            self._diagnostics_publisher,
+        ):
+            self.destroy_lifecycle_publisher(publisher)
+
+    # -- the way of a frame --------------------------------------------------------------------------------------------
+
+    def _on_info(self, stream: Stream, message: CameraInfo) -> None:
+        self._camera_infos[stream] = message
+
+    def _on_image(self, stream: Stream, message: Image | CompressedImage) -> None:
+        start_ns = time.perf_counter_ns()
+        arrival_ns = time.monotonic_ns()
+        self._monitor.received(stream, arrival_ns)
+        try:
+            frame = to_frame(message)
+            if stream is Stream.RGB:
+                check_rgb(frame)
+        except MalformedImage as error:
+            self._reject(stream, error)
+            return
+        decode_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
+        self._monitor.stages.add("decode", decode_ms)
+        add = self._synchronizer.add_thermal if stream is Stream.THERMAL else self._synchronizer.add_rgb
+        self._book(add(frame.stamp_ns, Decoded(frame, decode_ms), arrival_ns))
+        if stream is Stream.THERMAL and self._passes_through(stream, arrival_ns):
+            self._put(Single(stream, frame))  # without RGB frames the synchroniser would keep it for long
+
+    def _book(self, outcome: SyncOutcome[Decoded]) -> None:
+        """Account for what the synchroniser decided and hand its pairs on."""
+        self._monitor.ledger.account(outcome)
+        for refused in outcome.rejected:
+            self._warn(
+                f"A {refused.stream} frame was rejected: its stamp of {refused.frame.stamp_ns} ns is {refused.reason};"
+                " check the camera driver's clock."
+            )
+        now_ns = time.monotonic_ns()
+        for left in outcome.unpaired:
+            if left.stream is Stream.RGB and self._passes_through(left.stream, now_ns):
+                self._put(Single(left.stream, left.frame.payload.frame))
+        for pair in outcome.pairs:
+            self._monitor.paired(pair)
+            self._put(pair)
+
+    def _put(self, job: Pair[Decoded] | Single) -> None:
+        superseded = self._slot.put(job)
+        if isinstance(superseded, Pair):
+            self._monitor.ledger.superseded()
+
+    def _work(self) -> None:
+        while not self._slot.closed:
+            job = self._slot.take(IDLE_POLL_S)
+            if isinstance(job, Pair):
+                self._fuse_and_publish(job)
+            elif isinstance(job, Single):
+                self._pass_through(job)
+            self._book(self._synchronizer.poll(time.monotonic_ns()))
+
+    def _fuse_and_publish(self, pair: Pair[Decoded]) -> None:
+        thermal, rgb = pair.thermal.payload, pair.rgb.payload
+        start_ns = time.perf_counter_ns()
+        try:
+            fused = self._pipeline.fuse(thermal.frame, rgb.frame)
+        except EngineError as error:
+            self._monitor.ledger.failed()
+            self._warn(f"A pair could not be fused: {error}")
+            return
+        self._publish(fused, rgb.frame, self._camera_infos.get(Stream.RGB))
+        busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
+        self._monitor.pair_published(busy_ms + thermal.decode_ms + rgb.decode_ms - fused.engine_ms)
+
+    def _pass_through(self, single: Single) -> None:
+        show = self._pipeline.show_thermal if single.stream is Stream.THERMAL else self._pipeline.show_rgb
+        self._publish(show(single.frame), single.frame, self._camera_infos.get(single.stream))
+        self._monitor.ledger.passed_through()
+
+    def _publish(self, fused: FusedImage, source: Frame, info: CameraInfo | None) -> None:
+        """Publish under the source frame's stamp and frame_id, with the CameraInfo of its camera."""
+        frame = Frame(source.stamp_ns, source.frame_id, fused.encoding, fused.pixels)
+        with self._monitor.stages.measure("publish"):
+            info = info or uncalibrated_camera_info(frame.size)
+            info.header = header(frame)
+            self._fused_publisher.publish(to_image(frame))
+            self._fused_info_publisher.publish(info)
+            if self._fused_compressed_publisher.get_subscription_count():
+                quality = self._settings.fused_jpeg_quality
+                self._fused_compressed_publisher.publish(to_compressed_image(frame, quality))
+        now_ns = self.get_clock().now().nanoseconds
+        self._monitor.published(time.monotonic_ns(), (now_ns - source.stamp_ns) / NS_PER_MS)
+
+    def _passes_through(self, stream: Stream, now_ns: int) -> bool:
+        """Whether `stream` is published alone, because the other camera is stale."""
+        return self._settings.on_missing == "passthrough" and self._monitor.sends_alone(stream, now_ns)
+
+    def _reject(self, stream: Stream, error: MalformedImage) -> None:
+        self._monitor.ledger.rejected(stream, error.reason)
+        self._warn(f"A {stream} frame was rejected: {error}")
+
+    def _warn(self, sentence: str) -> None:
+        self.get_logger().warning(sentence, throttle_duration_sec=LOG_THROTTLE_S)
+
+    # -- diagnostics and parameters ------------------------------------------------------------------------------------
+
+    def _publish_diagnostics(self) -> None:
+        array = self._monitor.collect(time.monotonic_ns(), self._settings)
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics_publisher.publish(array)
+
+    def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
+        return [self.set_parameters_atomically([candidate]) for candidate in parameter_list]
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """As rclpy's, but refusals are our sentences, and what can take effect at once does."""
+        refusal = self._declared.refusal(parameter_list)
+        if refusal is not None:
+            self.get_logger().warning(refusal.reason)
+            return refusal
+        result = super().set_parameters_atomically(parameter_list)
+        if result.successful and self._engine is not None:
+            self._apply(parameter_list)
+        return result
+
+    def _apply(self, changed: list[Parameter]) -> None:
+        """Put live parameters into effect; say of the others that they wait for the next configure."""
+        self._settings = self._declared.read()
+        self._synchronizer.reconfigure(self._settings.sync_config())
+        self._pipeline.normalizer.reconfigure(self._settings.normalization_config())
+        for name in self._declared.needing_reconfigure(changed):
+            self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")
+
+
+def start(node: FusionNode) -> None:
+    """Configure and activate, unless a lifecycle manager is to do it.
+
+    Raises:
+        StartError: the node cannot be configured.
+    """
+    if not node.get_parameter("autostart").value:
+        return
+    if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+        raise StartError(node.configure_error)
+    node.trigger_activate()
+
+
+def main() -> int:
+    return run_node(FusionNode, start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Between ROS messages and the package's own types: images, camera infos, stamps."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from refinefuse_ros.image.codec import decode, decode_compressed, encode_jpeg, to_message_data
+from refinefuse_ros.image.frame import Frame, ImageSize
+
+NS_PER_S = 1_000_000_000
+
+
+def to_ns(stamp: Time) -> int:
+    return stamp.sec * NS_PER_S + stamp.nanosec
+
+
+def to_stamp(stamp_ns: int) -> Time:
+    seconds, nanoseconds = divmod(stamp_ns, NS_PER_S)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def header(frame: Frame) -> Header:
+    return Header(stamp=to_stamp(frame.stamp_ns), frame_id=frame.frame_id)
+
+
+def to_frame(message: Image | CompressedImage) -> Frame:
+    """Decode an image message; raw ones without a copy where the encoding allows.
+
+    Raises:
+        MalformedImage: with the reason to count it by and a sentence to show.
+    """
+    if isinstance(message, CompressedImage):
+        pixels, encoding = decode_compressed(message.format, message.data)
+    else:
+        encoding = message.encoding
+        pixels = decode(encoding, message.height, message.width, message.step, bool(message.is_bigendian), message.data)
+    return Frame(to_ns(message.header.stamp), message.header.frame_id, encoding, pixels)
+
+
+def to_image(frame: Frame) -> Image:
+    """A sensor_msgs/Image of the frame, in the host's byte order."""
+    height, width = frame.pixels.shape[:2]
+    return Image(
+        header=header(frame),
+        height=height,
+        width=width,
+        encoding=frame.encoding,
+        is_bigendian=sys.byteorder == "big",
+        step=frame.pixels.nbytes // height,
+        data=to_message_data(frame.pixels),
+    )
+
+
+def to_compressed_image(frame: Frame, quality: int) -> CompressedImage:
+    """A JPEG of an 8-bit BGR or RGB frame, as image_transport names it."""
+    bgr = frame.pixels if frame.encoding == "bgr8" else np.ascontiguousarray(frame.pixels[..., ::-1])
+    return CompressedImage(
+        header=header(frame),
+        format=f"{frame.encoding}; jpeg compressed bgr8",
+        data=to_message_data(encode_jpeg(bgr, quality)),
+    )
+
+
+def uncalibrated_camera_info(size: ImageSize) -> CameraInfo:
+    """CameraInfo of a camera nobody calibrated: K is zero (REP 104)."""
+    return CameraInfo(width=size.width, height=size.height)
+
+
+def pinhole_camera_info(size: ImageSize, focal_px: float) -> CameraInfo:
+    """CameraInfo of an ideal camera without distortion that looks through the image's centre."""
+    cx, cy = (size.width - 1) / 2, (size.height - 1) / 2
+    return CameraInfo(
+        width=size.width,
+        height=size.height,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=[focal_px, 0.0, cx, 0.0, focal_px, cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[focal_px, 0.0, cx, 0.0, 0.0, focal_px, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )

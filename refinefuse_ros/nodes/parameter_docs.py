@@ -1,0 +1,70 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Writes config/fuse.yaml and docs/parameters.md from the parameter table, so that neither can drift from the node."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from pathlib import Path
+
+from refinefuse_ros.nodes.camera_player import PlayerParameters
+from refinefuse_ros.nodes.fusion_parameters import FusionParameters
+from refinefuse_ros.nodes.parameters import ParameterSpec, specs_of
+
+YAML_HEAD = """\
+# Every parameter of the fusion node at its default. Made by `make docs` from the node's own table: change a copy.
+# /** matches the node in any namespace; a bare node name would not.
+/**:
+  ros__parameters:
+"""
+DOCS_HEAD = """\
+# Parameters
+
+Made by `make docs` from the nodes' own tables. Live parameters take effect when they are set
+(`ros2 param set /fusion sync.slop_ms 30.0`); the others when the node is configured again. A value that is not allowed
+is refused with a sentence.
+
+Quality of service of every topic can be overridden at start by ROS's own parameters
+`qos_overrides.<topic>.subscription.{reliability,history,depth}` (`publisher` for the fused topics).
+"""
+
+
+def fuse_yaml() -> str:
+    """The text of config/fuse.yaml."""
+    return YAML_HEAD + "".join(_yaml_entry(spec) for spec in specs_of(FusionParameters))
+
+
+def parameters_markdown() -> str:
+    """The text of docs/parameters.md."""
+    fusion = _markdown_table("fusion_node", specs_of(FusionParameters))
+    return DOCS_HEAD + fusion + _markdown_table("camera_player", specs_of(PlayerParameters))
+
+
+def _yaml_entry(spec: ParameterSpec) -> str:
+    live = "live" if spec.live else "at configure"
+    comment = textwrap.fill(
+        f"{spec.description} Allowed: {spec.allowed}; {live}.", 110, initial_indent="    # ", subsequent_indent="    # "
+    )
+    return f"{comment}\n    {spec.name}: {json.dumps(spec.default)}\n"
+
+
+def _markdown_table(node: str, specs: list[ParameterSpec]) -> str:
+    rows = [
+        f"| `{spec.name}` | `{json.dumps(spec.default)}` | {spec.allowed} | {'yes' if spec.live else ''} | {spec.description} |"
+        for spec in specs
+    ]
+    return "\n".join(
+        ["", f"## {node}", "", "| name | default | allowed | live | what |", "|---|---|---|---|---|", *rows, ""]
+    )
+
+
+def main() -> int:
+    root = Path(__file__).resolve().parents[2]
+    (root / "config" / "fuse.yaml").write_text(fuse_yaml())
+    (root / "docs" / "parameters.md").write_text(parameters_markdown())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

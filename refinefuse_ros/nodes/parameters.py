@@ -1,0 +1,167 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Typed parameter tables: dataclasses whose fields carry name, description, unit and range, declared and checked.
+
+rclpy's own range check answers "doesn't comply with the range" and refuses 20 where a double is declared; here a
+whole number serves as a double, and every refusal names the parameter, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Generic, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+Table = TypeVar("Table")
+_KEY = "parameter"
+
+
+class ParameterError(ValueError):
+    """A parameter's value is not allowed; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One row of a table.
+
+    Attributes:
+        name: the ROS parameter name, such as "sync.slop_ms".
+        default: also fixes the type: bool, int, float or str.
+        description: one sentence.
+        unit: such as "ms"; empty for names and counts.
+        minimum, maximum: inclusive range of numbers.
+        choices: the allowed strings; empty for free text.
+        live: whether a change takes effect at once, or only when the node is configured again.
+    """
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What a value may be, in words: for refusals and for the documentation."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(self.default)]
+        unit = f" {self.unit}" if self.unit else ""
+        if self.minimum is not None and self.maximum is not None:
+            return f"{kind} from {self.minimum:g} to {self.maximum:g}{unit}"
+        return f"{kind}{unit}"
+
+    def checked(self, value: Any) -> Any:
+        """`value` as this parameter's type.
+
+        Raises:
+            ParameterError: it has another type, is out of range or not among the choices.
+        """
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        fits = type(value) is kind and (not self.choices or value in self.choices)
+        if fits and kind in (int, float):
+            fits = (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+        if not fits:
+            raise ParameterError(f"The parameter {self.name} cannot be {value!r}: it must be {self.allowed}.")
+        return value
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` and rqt show."""
+        constraints = [
+            f"allowed: {self.allowed}",
+            "live" if self.live else "takes effect at the next configure",
+        ]
+        described = ParameterDescriptor(
+            name=self.name, description=self.description, additional_constraints="; ".join(constraints)
+        )
+        described.dynamic_typing = type(self.default) is float  # so that 20 is as good as 20.0
+        if self.minimum is not None and self.maximum is not None:
+            if type(self.default) is int:
+                bounds = IntegerRange(from_value=int(self.minimum), to_value=int(self.maximum), step=1)
+                described.integer_range = [bounds]
+            else:
+                described.floating_point_range = [
+                    FloatingPointRange(from_value=float(self.minimum), to_value=float(self.maximum))
+                ]
+        return described
+
+
+def parameter(
+    default: bool | int | float | str,
+    name: str,
+    description: str,
+    *,
+    unit: str = "",
+    between: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """A dataclass field that is a row of a parameter table."""
+    low, high = between or (None, None)
+    return field(
+        default=default,
+        metadata={_KEY: ParameterSpec(name, default, description, unit, low, high, choices, live)},
+    )
+
+
+def specs_of(table: type[Table]) -> list[ParameterSpec]:
+    """The rows of a table, in its order."""
+    return [row.metadata[_KEY] for row in fields(table)]
+
+
+class DeclaredParameters(Generic[Table]):
+    """A table declared on a node: reads it back typed, and judges what somebody wants to set.
+
+    Raises:
+        ParameterError: a value given at start (command line, YAML, launch) is not allowed.
+    """
+
+    def __init__(self, node: Node, table: type[Table]) -> None:
+        self._node = node
+        self._table = table
+        self._specs = {row.metadata[_KEY].name: (row.name, row.metadata[_KEY]) for row in fields(table)}
+        for _, spec in self._specs.values():
+            try:
+                node.declare_parameter(spec.name, spec.default, spec.descriptor())
+            except (InvalidParameterTypeException, InvalidParameterValueException):
+                spec.checked(node._parameter_overrides[spec.name].value)  # says it in our words
+                raise
+        self.read()
+
+    def read(self) -> Table:
+        """The current values.
+
+        Raises:
+            ParameterError: one of them is not allowed (possible only for values given at start).
+        """
+        values = {
+            field_name: spec.checked(self._node.get_parameter(spec.name).value)
+            for field_name, spec in self._specs.values()
+        }
+        return self._table(**values)
+
+    def refusal(self, parameters: Sequence[Parameter]) -> SetParametersResult | None:
+        """Why `parameters` cannot be set, or None where they can (parameters of others are not judged)."""
+        changes = {}
+        try:
+            for candidate in parameters:
+                if candidate.name in self._specs:
+                    field_name, spec = self._specs[candidate.name]
+                    changes[field_name] = spec.checked(candidate.value)
+            replace(self.read(), **changes)
+        except ValueError as refused:
+            return SetParametersResult(successful=False, reason=str(refused))
+        return None
+
+    def needing_reconfigure(self, parameters: Sequence[Parameter]) -> list[str]:
+        """The names among `parameters` that take effect only when the node is configured again."""
+        return [p.name for p in parameters if p.name in self._specs and not self._specs[p.name][1].live]

@@ -1,0 +1,109 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The one way a pair of frames becomes a fused image: live node, offline tools and benchmarks call it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from refinefuse_ros.engine.base import MINIMUM_SIDE_PX
+from refinefuse_ros.image.alignment import fit_to
+from refinefuse_ros.image.codec import MalformedImage
+from refinefuse_ros.image.colour import VISIBLE_ENCODINGS, join_luma, split_luma, to_grey
+from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.stream.timing import NS_PER_MS, StageTimes
+
+
+class Fuser(Protocol):
+    """What the pipeline needs of an engine: `EngineHost`, or a bare `Engine`."""
+
+    def fuse(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class FusedImage:
+    """The result for one pair.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 in the order of `encoding`, at the RGB frame's size.
+        encoding: "bgr8" or "rgb8".
+        engine_ms: how long the engine took; 0 for a frame that was passed through.
+    """
+
+    pixels: np.ndarray
+    encoding: str
+    engine_ms: float = 0.0
+
+
+def check_rgb(rgb: Frame) -> None:
+    """Refuse an RGB frame that could not be fused, before it takes a thermal partner with it.
+
+    Raises:
+        MalformedImage: its encoding has no luma, or it is too small for the network.
+    """
+    if rgb.encoding not in VISIBLE_ENCODINGS:
+        raise MalformedImage(
+            "encoding",
+            f"an RGB image cannot be '{rgb.encoding}'; set the camera to one of {', '.join(VISIBLE_ENCODINGS)}.",
+        )
+    if min(rgb.size) < MINIMUM_SIDE_PX:
+        raise MalformedImage(
+            "size", f"an RGB image of {rgb.size} is too small; use at least {MINIMUM_SIDE_PX} pixels a side."
+        )
+
+
+class FusionPipeline:
+    """Align, normalise, split, fuse, join; each stage timed.
+
+    Not thread-safe: one worker owns a pipeline (the normaliser remembers the scene's range, the engine its buffers).
+    """
+
+    def __init__(
+        self,
+        engine: Fuser,
+        normalizer: ThermalNormalizer,
+        encoding: str = "bgr8",
+        stages: StageTimes | None = None,
+    ) -> None:
+        self.normalizer = normalizer
+        self.stages = stages or StageTimes()
+        self._engine = engine
+        self._encoding = encoding
+
+    def fuse(self, thermal: Frame, rgb: Frame) -> FusedImage:
+        """Fuse one pair.
+
+        Args:
+            thermal: any single-channel frame (or a grey one stored as colour), of any size; it is fitted onto `rgb`.
+            rgb: the visible frame; its size is the fused image's.
+
+        Raises:
+            MalformedImage: a frame's encoding cannot be used as what it is given for.
+            EngineError: the engine could not fuse the pair.
+        """
+        measure = self.stages.measure
+        with measure("align"):
+            counts = fit_to(to_grey(thermal.pixels, thermal.encoding), rgb.size)
+        with measure("normalize"):
+            thermal_plane = self.normalizer.normalize(counts, thermal.stamp_ns)
+        with measure("split"):
+            luma, chroma = split_luma(rgb.pixels, rgb.encoding)
+        start_ns = time.perf_counter_ns()
+        fused_luma = self._engine.fuse(thermal_plane, luma)
+        engine_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
+        self.stages.add("engine", engine_ms)
+        with measure("join"):
+            return FusedImage(join_luma(fused_luma, chroma, self._encoding), self._encoding, engine_ms)
+
+    def show_thermal(self, thermal: Frame) -> FusedImage:
+        """The thermal frame alone, normalised and grey, for when the RGB camera is missing."""
+        plane = self.normalizer.normalize(to_grey(thermal.pixels, thermal.encoding), thermal.stamp_ns)
+        return FusedImage(join_luma(plane, None, self._encoding), self._encoding)
+
+    def show_rgb(self, rgb: Frame) -> FusedImage:
+        """The RGB frame alone, for when the thermal camera is missing."""
+        return FusedImage(join_luma(*split_luma(rgb.pixels, rgb.encoding), self._encoding), self._encoding)

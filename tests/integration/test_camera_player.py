@@ -1,0 +1,64 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The camera player as a process: what it publishes, when, and how it ends."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+
+from rclpy.qos import QoSProfile  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+
+from refinefuse_ros.nodes.messages import to_ns  # noqa: E402
+
+pytestmark = pytest.mark.integration
+
+
+def write_stills(folder, count: int) -> None:
+    for camera, channels in (("thermal", 1), ("rgb", 3)):
+        (folder / camera).mkdir()
+        for index in range(count):
+            pixels = np.full((40, 48, channels), 10 * index, np.uint8)
+            cv2.imwrite(str(folder / camera / f"{index}.png"), pixels)
+
+
+def test_plays_a_folder_in_order_at_its_rate_with_camera_infos(rig, tmp_path) -> None:
+    write_stills(tmp_path, 5)
+    received: dict[str, list] = {}
+    for topic, kind in (
+        ("thermal/image_raw", Image), ("rgb/image_raw", Image), ("thermal/camera_info", CameraInfo), ("rgb/camera_info", CameraInfo)
+    ):  # fmt: skip
+        received[topic] = []
+        rig.node.create_subscription(kind, topic, received[topic].append, QoSProfile(depth=50))
+    rig.start("camera_player", source=str(tmp_path), rate_hz=20.0, pairs=8, wait_for_subscribers=1)
+    assert rig.spin_until(lambda: all(len(messages) == 8 for messages in received.values())), rig.output()
+    stamps = {topic: [to_ns(message.header.stamp) for message in messages] for topic, messages in received.items()}
+    assert stamps["thermal/image_raw"] == stamps["rgb/image_raw"] == stamps["rgb/camera_info"]
+    assert np.median(np.diff(stamps["rgb/image_raw"])) == pytest.approx(50e6, rel=0.2)
+    assert [message.data[0] for message in received["rgb/image_raw"]] == [0, 10, 20, 30, 40, 0, 10, 20]  # loops
+    thermal = received["thermal/image_raw"][1]
+    assert (thermal.encoding, thermal.header.frame_id) == ("mono16", "thermal_optical_frame")
+    assert np.frombuffer(thermal.data, np.uint16)[0] == 10 * 64
+    info = received["rgb/camera_info"][0]
+    assert (info.width, info.height, info.header.frame_id) == (48, 40, "rgb_optical_frame")
+    finished = rig.spin_until(lambda: rig.statuses.get("camera_player: playback", {}).get("finished") == "True", 5)
+    assert finished
+    assert rig.statuses["camera_player: playback"]["published_pairs"] == "8"
+
+
+def test_a_source_that_cannot_be_played_is_one_sentence(rig) -> None:
+    process = rig.start("camera_player", source="/no/such/folder")
+    assert process.wait(20) == 1
+    assert process.output.strip() == (
+        "error: /no/such/folder/thermal is not a folder; give a folder that holds thermal/ and rgb/."
+    )
+
+
+def test_ends_on_ctrl_c_while_it_waits(rig) -> None:
+    process = rig.start("camera_player", wait_for_subscribers=100, width=64, height=48)
+    assert rig.spin_until(lambda: "camera_player: playback" in rig.statuses)
+    process.interrupt()
+    assert process.wait(3) == 0

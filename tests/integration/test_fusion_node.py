@@ -1,0 +1,286 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The fusion node as a process, fed over DDS: pixels, stamps, frame_id, CameraInfo, ledger, diagnostics, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
+
+from refinefuse_ros.engine.factory import EngineRequest, create_engine  # noqa: E402
+from refinefuse_ros.image.frame import Frame, ImageSize  # noqa: E402
+from refinefuse_ros.image.normalization import ThermalNormalizer  # noqa: E402
+from refinefuse_ros.nodes.messages import pinhole_camera_info, to_image, to_ns, to_stamp  # noqa: E402
+from refinefuse_ros.pipeline import FusionPipeline  # noqa: E402
+
+pytestmark = pytest.mark.integration
+
+SIZE = ImageSize(96, 64)
+START_NS = 1_700_000_000_000_000_000
+PERIOD_NS = 33_333_333
+SMALL_ENGINE = {"engine__width": SIZE.width, "engine__height": SIZE.height}
+
+
+def thermal_frame(index: int, size: ImageSize = SIZE) -> Frame:
+    generator = np.random.default_rng(index)
+    counts = generator.integers(28_000, 31_000, (size.height, size.width), np.uint16)
+    return Frame(START_NS + index * PERIOD_NS, "thermal_optical_frame", "mono16", counts)
+
+
+def rgb_frame(index: int, size: ImageSize = SIZE) -> Frame:
+    generator = np.random.default_rng(1000 + index)
+    pixels = generator.integers(0, 256, (size.height, size.width, 3), np.uint8)
+    return Frame(START_NS + index * PERIOD_NS + 2_000_000, "rgb_optical_frame", "bgr8", pixels)
+
+
+def publish_pair(rig, index: int, size: ImageSize = SIZE) -> None:
+    info = pinhole_camera_info(size, 100.0)
+    info.header.frame_id = "rgb_optical_frame"
+    info.header.stamp = to_stamp(rgb_frame(index).stamp_ns)
+    rig.publish("rgb/camera_info", info)
+    rig.publish("thermal/image_raw", to_image(thermal_frame(index)))
+    rig.publish("rgb/image_raw", to_image(rgb_frame(index, size)))
+
+
+def start_streaming(rig, **parameters: object) -> int:
+    """Start the node, publish until both sides know each other, and begin to count; the index of the next pair."""
+    rig.start("fusion_node", **SMALL_ENGINE, **parameters)
+    assert rig.spin_until(rig.matched), rig.output()
+    for index in range(200):
+        publish_pair(rig, index)
+        if rig.spin_until(lambda: bool(rig.fused), 0.2):
+            break
+    assert rig.spin_until(lambda: int(rig.value("frames", "pairs_published") or 0) > 0, 5), rig.output()
+    rig.statuses.clear()  # the next diagnostics are newer than all that was published
+    assert rig.spin_until(lambda: nothing_in_flight(rig), 5), rig.output()
+    rig.published_before_counting = int(rig.value("frames", "pairs_published"))
+    rig.fused.clear()
+    rig.fused_infos.clear()
+    return index + 1
+
+
+def nothing_in_flight(rig) -> bool:
+    return all(rig.value("frames", f"{account}_in_flight") == "0" for account in ("thermal", "rgb", "pairs"))
+
+
+def published_pairs(rig) -> int:
+    """Pairs published since the counting began, by the newest diagnostics."""
+    return int(rig.value("frames", "pairs_published") or 0) - rig.published_before_counting
+
+
+def settled(rig) -> bool:
+    """Whether the newest diagnostics show nothing in flight, and as many published pairs as came here."""
+    return nothing_in_flight(rig) and published_pairs(rig) == len(rig.fused)
+
+
+def test_pairs_come_out_fused_with_the_rgb_cameras_identity(rig) -> None:
+    first = start_streaming(rig)
+    for index in range(first, first + 10):
+        publish_pair(rig, index)
+        assert rig.spin_until(lambda count=index - first + 1: len(rig.fused) >= count, 5), rig.output()
+    expected_stamps = [rgb_frame(index).stamp_ns for index in range(first, first + 10)]
+    assert [to_ns(image.header.stamp) for image in rig.fused] == expected_stamps
+    assert rig.spin_until(lambda: len(rig.fused_infos) == 10, 5)
+    for image, info in zip(rig.fused, rig.fused_infos, strict=True):
+        assert (image.header.frame_id, image.encoding, image.width, image.height) == (
+            "rgb_optical_frame",
+            "bgr8",
+            *SIZE,
+        )
+        assert info.header == image.header
+        assert (info.width, info.height, info.k[0]) == (SIZE.width, SIZE.height, 100.0)
+    # Pixels: what the pipeline makes of the same frames. The node's normaliser has followed the scene for a moment
+    # longer, so grey levels may differ by its smoothing, not by more.
+    pipeline = FusionPipeline(create_engine(EngineRequest(), SIZE), ThermalNormalizer())
+    for index in range(first + 10):
+        expected = pipeline.fuse(thermal_frame(index), rgb_frame(index)).pixels
+    last = np.frombuffer(rig.fused[-1].data, np.uint8).reshape(SIZE.height, SIZE.width, 3)
+    assert np.abs(last.astype(int) - expected).mean() < 1.0
+    assert rig.spin_until(lambda: published_pairs(rig) == 10, 5)
+    assert rig.value("frames", "balanced") == "True"
+    assert rig.value("frames", "pairs_failed") == "0"
+
+
+def test_diagnostics_hold_every_value_of_the_contract(rig) -> None:
+    first = start_streaming(rig)
+    for index in range(first, first + 30):
+        publish_pair(rig, index)
+        rig.spin_for(0.03)
+    assert rig.spin_until(lambda: settled(rig), 5), rig.statuses
+    assert {"fusion: rate", "fusion: latency", "fusion: frames", "fusion: engine", "fusion: thermal camera",
+            "fusion: rgb camera"} <= rig.statuses.keys()  # fmt: skip
+    latency = rig.statuses["fusion: latency"]
+    for name in (
+        "latency_ms_p50",
+        "latency_ms_p95",
+        "latency_ms_p99",
+        "latency_ms_max",
+        "sync_offset_ms_p50",
+        "sync_offset_ms_max",
+    ):
+        assert name in latency
+    for stage in ("decode", "align", "normalize", "split", "engine", "join", "publish"):
+        assert float(latency[f"stage_{stage}_ms_p50"]) <= float(latency[f"stage_{stage}_ms_p99"])
+    assert float(latency["sync_offset_ms_p50"]) == pytest.approx(2.0)
+    engine = rig.statuses["fusion: engine"]
+    assert engine["backend"] == "openvino"
+    assert engine["precision"] in ("bf16", "fp32")
+    assert (engine["model"], engine["size"], len(engine["artifact_sha256"])) == ("nano", str(SIZE), 64)
+    assert float(rig.value("rate", "fused_rate_hz")) > 1
+    assert rig.levels["fusion: frames"] == rig.levels["fusion: engine"] == 0
+
+
+def malformed_messages() -> dict[str, tuple[str, Image]]:
+    """Reason -> topic and a message that is wrong in that way."""
+    rgb, thermal = to_image(rgb_frame(500)), to_image(thermal_frame(500))
+    short = to_image(rgb_frame(500))
+    short.data = short.data[:-7]
+    empty = Image(header=rgb.header, encoding="bgr8")
+    unknown = to_image(rgb_frame(500))
+    unknown.encoding = "yuv9000"
+    unstamped = to_image(thermal_frame(500))
+    unstamped.header.stamp = to_stamp(0)
+    floats = Frame(thermal_frame(500).stamp_ns, "t", "32FC1", np.full((4, 4), np.nan, np.float32))
+    float_rgb = Frame(rgb_frame(500).stamp_ns, "r", "32FC1", np.ones((64, 96), np.float32))
+    assert (rgb.step, thermal.step) == (288, 192)
+    return {
+        "rgb_rejected_by_reason_data_length": ("rgb/image_raw", short),
+        "rgb_rejected_by_reason_size": ("rgb/image_raw", empty),
+        "rgb_rejected_by_reason_encoding": ("rgb/image_raw", unknown),
+        "thermal_rejected_by_reason_zero_stamp": ("thermal/image_raw", unstamped),
+        "thermal_rejected_by_reason_not_finite": ("thermal/image_raw", to_image(floats)),
+        "rgb_rejected_by_reason_encoding ": ("rgb/image_raw", to_image(float_rgb)),
+    }
+
+
+def test_malformed_messages_are_counted_and_cost_no_other_frame(rig) -> None:
+    first = start_streaming(rig)
+    bad = malformed_messages()
+    for index, (topic, message) in enumerate(bad.values(), start=first):
+        rig.publish(topic, message)
+        publish_pair(rig, index)
+        rig.spin_for(0.05)
+    assert rig.spin_until(lambda: len(rig.fused) == len(bad), 10), rig.output()
+    assert rig.spin_until(lambda: settled(rig) and rig.value("frames", "rgb_rejected") == "4", 5), str(
+        rig.statuses["fusion: frames"]
+    )
+    reasons = {key.strip(): 1 for key in bad} | {"rgb_rejected_by_reason_encoding": 2}
+    assert {key: int(rig.value("frames", key)) for key in reasons} == reasons
+    assert rig.value("frames", "balanced") == "True"
+
+
+def test_other_sizes_are_fused_at_the_rgb_size(rig) -> None:
+    first = start_streaming(rig)
+    bigger = ImageSize(130, 97)
+    publish_pair(rig, first, bigger)
+    assert rig.spin_until(lambda: bool(rig.fused and rig.fused_infos), 10), rig.output()
+    assert rig.fused[-1].width == bigger.width
+    assert (rig.fused[-1].height, rig.fused_infos[-1].width) == (bigger.height, bigger.width)
+    assert rig.spin_until(lambda: rig.value("engine", "size") == str(bigger), 5)
+
+
+def test_missing_camera_is_bridged_and_recovers(rig) -> None:
+    first = start_streaming(rig, camera_timeout_ms=300.0)
+    rig.spin_for(0.5)
+    index = first
+    while len(rig.fused) < 3 and index < first + 100:
+        rig.publish("rgb/image_raw", to_image(rgb_frame(index)))
+        rig.spin_for(0.05)
+        index += 1
+    passed = np.frombuffer(rig.fused[-1].data, np.uint8).reshape(SIZE.height, SIZE.width, 3)
+    assert np.abs(passed.astype(int) - rgb_frame(index - 1).pixels).max() <= 3  # the RGB picture itself, through YCbCr
+    assert rig.spin_until(lambda: rig.levels["fusion: thermal camera"] == 1, 5)
+    published = published_pairs(rig)
+    for later in range(index, index + 5):
+        publish_pair(rig, later)
+        rig.spin_for(0.05)
+    assert rig.spin_until(lambda: published_pairs(rig) >= published + 4, 5)
+    assert int(rig.value("frames", "passed_through")) >= 3
+    assert rig.spin_until(lambda: rig.value("frames", "balanced") == "True", 3)
+
+
+def test_compressed_image_is_published_only_on_demand(rig) -> None:
+    first = start_streaming(rig)
+    received: list[CompressedImage] = []
+    rig.node.create_subscription(CompressedImage, "fused/image_raw/compressed", received.append, 10)
+    index = first
+    while not received and index < first + 100:
+        publish_pair(rig, index)
+        rig.spin_for(0.05)
+        index += 1
+    assert bytes(received[0].data[:2]) == b"\xff\xd8"
+    assert received[0].format == "bgr8; jpeg compressed bgr8"
+
+
+def set_parameter(rig, name: str, value: object) -> tuple[bool, str]:
+    client = rig.node.create_client(SetParameters, "/fusion/set_parameters")
+    assert rig.spin_until(client.service_is_ready)
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    future = client.call_async(request)
+    assert rig.spin_until(future.done, 5)
+    result = future.result().results[0]
+    return result.successful, result.reason
+
+
+def test_bad_parameters_are_refused_with_a_sentence_and_good_ones_take_effect(rig) -> None:
+    first = start_streaming(rig)
+    refused, reason = set_parameter(rig, "sync.slop_ms", -5.0)
+    assert not refused
+    assert reason == "The parameter sync.slop_ms cannot be -5.0: it must be a number from 0.1 to 1000 ms."
+    refused, reason = set_parameter(rig, "on_missing", "explode")
+    assert not refused
+    assert "explode" in reason
+    assert "passthrough, skip" in reason
+    accepted, _ = set_parameter(rig, "sync.slop_ms", 1)  # a whole number will do
+    assert accepted
+    unpaired = int(rig.value("frames", "rgb_unpaired"))
+    publish_pair(rig, first)  # 2 ms apart: outside the new slop
+    assert rig.spin_until(lambda: int(rig.value("frames", "rgb_unpaired")) == unpaired + 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"sync__slop_ms": -1.0}, "The parameter sync.slop_ms cannot be -1.0"),
+        ({"on_missing": "explode"}, "The parameter on_missing cannot be 'explode'"),
+        ({"model": "no/such.onnx"}, "The model file no/such.onnx does not exist; check the path."),
+        ({"sync__policy": "approximate"}, "message_filters"),
+    ],
+)
+def test_what_cannot_start_says_why_in_one_line_and_exits_1(rig, parameters, sentence) -> None:
+    if "sync__policy" in parameters:
+        try:
+            import message_filters  # noqa: F401
+        except ImportError:
+            pass
+        else:
+            pytest.skip("message_filters is installed here")
+    process = rig.start("fusion_node", **parameters)
+    assert process.wait(20) == 1
+    last_line = process.output.strip().splitlines()[-1]
+    assert last_line.startswith("error: ")
+    assert sentence in last_line
+    assert "Traceback" not in process.output
+
+
+def test_truncated_model_is_refused(rig, tmp_path) -> None:
+    from refinefuse_ros.engine.artifacts import find_model
+
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(find_model("nano").graph.read_bytes()[:5000])
+    process = rig.start("fusion_node", model=str(broken))
+    assert process.wait(20) == 1
+    assert "is not a readable ONNX file" in process.output.strip().splitlines()[-1]
+
+
+def test_ctrl_c_ends_it_in_time_whatever_it_does(rig) -> None:
+    start_streaming(rig)
+    process = rig._processes[0]
+    process.interrupt()
+    assert process.wait(3) == 0
+    assert "Traceback" not in process.output

@@ -1,0 +1,60 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Messages to frames and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+
+from refinefuse_ros.image.frame import Frame, ImageSize  # noqa: E402
+from refinefuse_ros.nodes.messages import (  # noqa: E402
+    pinhole_camera_info,
+    to_compressed_image,
+    to_frame,
+    to_image,
+    to_ns,
+    to_stamp,
+    uncalibrated_camera_info,
+)
+
+PIXELS = {
+    "mono8": np.arange(12, dtype=np.uint8).reshape(3, 4),
+    "mono16": np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000,
+    "32FC1": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4),
+    "bgr8": np.arange(36, dtype=np.uint8).reshape(3, 4, 3),
+}
+
+
+@given(st.integers(0, 2**31 * 1_000_000_000 - 1))
+def test_stamps_survive_to_the_nanosecond(stamp_ns: int) -> None:
+    assert to_ns(to_stamp(stamp_ns)) == stamp_ns
+
+
+@pytest.mark.parametrize("encoding", PIXELS)
+def test_frames_survive_the_message(encoding: str) -> None:
+    frame = Frame(1_234_567_890_123, "camera", encoding, PIXELS[encoding])
+    message = to_image(frame)
+    assert message.step * message.height == len(message.data)
+    back = to_frame(message)
+    assert (back.stamp_ns, back.frame_id, back.encoding) == (frame.stamp_ns, "camera", encoding)
+    np.testing.assert_array_equal(back.pixels, frame.pixels)
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8"])
+def test_jpeg_keeps_the_colours_whatever_the_channel_order(encoding: str) -> None:
+    red_bgr = np.zeros((16, 16, 3), np.uint8)
+    red_bgr[..., 2] = 250
+    pixels = red_bgr if encoding == "bgr8" else red_bgr[..., ::-1]
+    back = to_frame(to_compressed_image(Frame(5, "camera", encoding, pixels), quality=95))
+    assert back.encoding == "bgr8"
+    assert np.abs(back.pixels.astype(int) - red_bgr).max() < 12
+
+
+def test_camera_infos() -> None:
+    info = pinhole_camera_info(ImageSize(640, 480), 500.0)
+    assert (info.k[0], info.k[2], info.k[5], info.p[0], len(info.d)) == (500.0, 319.5, 239.5, 500.0, 5)
+    assert not uncalibrated_camera_info(ImageSize(640, 480)).k.any()

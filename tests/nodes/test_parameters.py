@@ -1,0 +1,81 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The parameter table: typed, judged in sentences, and the one source of the YAML file and the documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+
+from refinefuse_ros.nodes.fusion_parameters import FusionParameters  # noqa: E402
+from refinefuse_ros.nodes.parameter_docs import fuse_yaml, parameters_markdown  # noqa: E402
+from refinefuse_ros.nodes.parameters import ParameterError, parameter, specs_of  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Table:
+    count: int = parameter(3, "count", "How many.", between=(1, 9))
+    ratio: float = parameter(0.5, "ratio", "How much.", unit="ms", between=(0, 1))
+    mode: str = parameter("a", "mode", "Which.", choices=("a", "b"))
+    on: bool = parameter(True, "on", "Whether.")
+
+
+SPECS = {spec.name: spec for spec in specs_of(Table)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "checked"),
+    [("count", 9, 9), ("ratio", 1, 1.0), ("ratio", 0.25, 0.25), ("mode", "b", "b"), ("on", False, False)],
+)
+def test_allowed_values_come_back_in_their_type(name: str, value: object, checked: object) -> None:
+    result = SPECS[name].checked(value)
+    assert result == checked
+    assert type(result) is type(SPECS[name].default)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("count", 10, "The parameter count cannot be 10: it must be a whole number from 1 to 9."),
+        ("count", 2.5, "The parameter count cannot be 2.5: it must be a whole number from 1 to 9."),
+        ("count", True, "The parameter count cannot be True: it must be a whole number from 1 to 9."),
+        ("ratio", -0.1, "The parameter ratio cannot be -0.1: it must be a number from 0 to 1 ms."),
+        ("ratio", float("nan"), "The parameter ratio cannot be nan: it must be a number from 0 to 1 ms."),
+        ("mode", "c", "The parameter mode cannot be 'c': it must be one of a, b."),
+        ("on", 1, "The parameter on cannot be 1: it must be true or false."),
+    ],
+)
+def test_others_are_refused_with_a_sentence(name: str, value: object, sentence: str) -> None:
+    with pytest.raises(ParameterError) as refused:
+        SPECS[name].checked(value)
+    assert str(refused.value) == sentence
+
+
+def test_descriptors_carry_description_and_range() -> None:
+    descriptor = SPECS["count"].descriptor()
+    assert descriptor.description == "How many."
+    assert (descriptor.integer_range[0].from_value, descriptor.integer_range[0].to_value) == (1, 9)
+    assert SPECS["ratio"].descriptor().floating_point_range[0].to_value == 1.0
+
+
+def test_values_that_contradict_one_another_are_refused() -> None:
+    with pytest.raises(ValueError, match="fixed range"):
+        FusionParameters(normalization_fixed_low=500.0, normalization_fixed_high=400.0)
+
+
+def test_every_default_is_allowed() -> None:
+    for spec in specs_of(FusionParameters):
+        assert spec.checked(spec.default) == spec.default
+
+
+def test_yaml_and_documentation_are_those_of_the_table() -> None:
+    assert (ROOT / "config/fuse.yaml").read_text() == fuse_yaml(), "run 'make docs'"
+    assert (ROOT / "docs/parameters.md").read_text() == parameters_markdown(), "run 'make docs'"
+    values = yaml.safe_load(fuse_yaml())["/**"]["ros__parameters"]
+    assert values == {spec.name: spec.default for spec in specs_of(FusionParameters)}

@@ -1,0 +1,51 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""message_filters behind our interface, where it is installed; a sentence where it is not."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+
+from refinefuse_ros.errors import UserError  # noqa: E402
+from refinefuse_ros.nodes.synchronizers import create_synchronizer  # noqa: E402
+from refinefuse_ros.stream.ledger import FrameLedger  # noqa: E402
+from refinefuse_ros.stream.outcome import Stream  # noqa: E402
+from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig  # noqa: E402
+
+MS = 1_000_000
+HAS_MESSAGE_FILTERS = find_spec("message_filters") is not None
+
+
+def test_nearest_is_ours() -> None:
+    assert isinstance(create_synchronizer("nearest", SyncConfig()), NearestSynchronizer)
+
+
+@pytest.mark.skipif(HAS_MESSAGE_FILTERS, reason="message_filters is installed here")
+def test_approximate_without_message_filters_says_what_to_do() -> None:
+    with pytest.raises(UserError, match="needs the ROS package message_filters"):
+        create_synchronizer("approximate", SyncConfig())
+
+
+@pytest.mark.skipif(not HAS_MESSAGE_FILTERS, reason="message_filters comes with a ROS install")
+def test_approximate_pairs_and_accounts_for_every_frame() -> None:
+    synchronizer = create_synchronizer("approximate", SyncConfig(slop_ms=10, queue_size=3))
+    ledger = FrameLedger()
+    offsets = []
+    for index in range(20):
+        for stream, add, offset in (
+            (Stream.THERMAL, synchronizer.add_thermal, 0),
+            (Stream.RGB, synchronizer.add_rgb, 4 * MS if index % 2 else 50 * MS),
+        ):
+            ledger.received(stream)
+            outcome = add((1000 + 100 * index) * MS + offset, index, 0)
+            ledger.account(outcome)
+            offsets += [pair.offset_ns for pair in outcome.pairs]
+    ledger.account(synchronizer.flush())
+    snapshot = ledger.snapshot()
+    assert offsets == [4 * MS] * 10
+    assert snapshot.balanced
+    assert (snapshot.thermal.in_flight, snapshot.rgb.in_flight) == (0, 0)
+    assert (snapshot.rgb.paired, snapshot.rgb.unpaired) == (10, 10)

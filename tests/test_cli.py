@@ -1,0 +1,57 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The refinefuse command: exit status, one-line errors, JSON that is nothing but JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse_ros import __version__
+from refinefuse_ros.cli import main
+
+
+def write_images(folder: Path) -> list[str]:
+    for name in ("t.png", "v.png"):
+        cv2.imwrite(str(folder / name), np.full((48, 64, 3), 90, np.uint8))
+    return ["--thermal", str(folder / "t.png"), "--rgb", str(folder / "v.png"), "--output", str(folder / "fused.png")]
+
+
+def test_fuse_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["fuse", *write_images(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (result["fused"], result["engine"]["model"], captured.err) == (1, "nano", "")
+    assert (tmp_path / "fused.png").is_file()
+
+
+def test_failure_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = write_images(tmp_path)
+    (tmp_path / "t.png").unlink()
+    assert main(["fuse", *arguments]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 't.png'} does not exist; check the path.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["fuse"], ["demo", "--seconds", "-3"], ["demo", "--seconds", "soon"]]
+)
+def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: refinefuse" in capsys.readouterr().err
+
+
+def test_demo_of_a_folder_that_is_no_source_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["demo", "--source", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
+    assert "give a folder that holds thermal/ and rgb/" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"refinefuse {__version__}\n"

@@ -1,0 +1,108 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Fusing files: the same kind comes out, under the same names, and one bad file costs only itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse_ros.engine.factory import EngineRequest
+from refinefuse_ros.image.files import SourceError
+from refinefuse_ros.image.video import Mp4Writer, VideoReader
+from refinefuse_ros.offline import fuse_files
+
+MSRS = Path(__file__).resolve().parents[2] / "shared" / "data" / "msrs_val"
+
+
+def write_pair(folder: Path, name: str, width: int = 64, height: int = 48, depth: type = np.uint8) -> None:
+    generator = np.random.default_rng(len(name))
+    for camera, shape, dtype in (("thermal", (height, width), depth), ("rgb", (height, width, 3), np.uint8)):
+        (folder / camera).mkdir(exist_ok=True, parents=True)
+        pixels = generator.integers(0, np.iinfo(dtype).max, shape).astype(dtype)
+        cv2.imwrite(str(folder / camera / name), pixels)
+
+
+def write_video(path: Path, frames: int, width: int = 64, height: int = 48) -> None:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    with Mp4Writer(path, 25.0) as writer:
+        for index in range(frames):
+            writer.write(np.full((height, width, 3), 10 * index, np.uint8))
+
+
+def test_a_folder_becomes_a_folder_of_the_same_names(tmp_path: Path) -> None:
+    write_pair(tmp_path, "a.png")
+    write_pair(tmp_path, "b.jpg", width=70, height=50)
+    write_pair(tmp_path, "c.png", depth=np.uint16)
+    result = fuse_files(tmp_path / "thermal", tmp_path / "rgb", tmp_path / "out", EngineRequest(), quiet=True)
+    assert (result.fused, result.skipped) == (3, [])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg", "c.png"]
+    assert cv2.imread(str(tmp_path / "out" / "b.jpg")).shape == (50, 70, 3)
+
+
+def test_an_image_becomes_an_image(tmp_path: Path) -> None:
+    write_pair(tmp_path, "a.png")
+    fuse_files(tmp_path / "thermal/a.png", tmp_path / "rgb/a.png", tmp_path / "new/x.png", EngineRequest(), quiet=True)
+    assert cv2.imread(str(tmp_path / "new/x.png")).shape == (48, 64, 3)
+
+
+def test_a_video_becomes_a_video_at_its_rate(tmp_path: Path) -> None:
+    write_video(tmp_path / "thermal.mp4", 9)
+    write_video(tmp_path / "rgb.mp4", 7)
+    output = tmp_path / "fused.mp4"
+    result = fuse_files(tmp_path / "thermal.mp4", tmp_path / "rgb.mp4", output, EngineRequest(), quiet=True)
+    video = VideoReader(output)
+    assert (result.fused, len(list(video)), video.rate_hz, video.size) == (7, 7, 25.0, (64, 48))
+
+
+def test_unreadable_and_tiny_files_are_skipped_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("a.png", "broken.png", "good.png"):
+        write_pair(tmp_path, name)
+    write_pair(tmp_path, "tiny.png", width=20, height=20)
+    (tmp_path / "thermal/a.png").write_bytes(b"")
+    (tmp_path / "rgb/broken.png").write_bytes((tmp_path / "rgb/broken.png").read_bytes()[:40])
+    result = fuse_files(tmp_path / "thermal", tmp_path / "rgb", tmp_path / "out", EngineRequest(), quiet=True)
+    assert result.fused == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+    assert len(result.skipped) == 3
+    assert "too small" in result.skipped[2]
+    assert capsys.readouterr().err.count("skipped: ") == 3
+
+
+@pytest.mark.parametrize(
+    ("thermal", "rgb", "output", "sentence"),
+    [
+        ("nowhere", "rgb", "out", "nowhere does not exist"),
+        ("thermal", "rgb/b.png", "out", "a file and a folder"),
+        ("thermal", "rgb", "out", "No file name is in both"),
+        ("thermal/a.png", "rgb/broken.png", "out.png", "is not a readable image"),
+        ("clip.mp4", "clip.mp4", "out", "is not a name for a video"),
+        ("broken.mp4", "broken.mp4", "out.mp4", "is not a readable video"),
+        ("thermal/a.png", "rgb/b.png", "out.xyz", "a suffix that images cannot be written as"),
+    ],
+)
+def test_what_cannot_be_fused_is_said_in_one_sentence(tmp_path, thermal, rgb, output, sentence) -> None:
+    write_pair(tmp_path, "a.png")
+    (tmp_path / "rgb/a.png").rename(tmp_path / "rgb/b.png")
+    (tmp_path / "rgb/broken.png").write_bytes(b"no image")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    write_video(tmp_path / "clip.mp4", 2)
+    with pytest.raises(SourceError, match=sentence):
+        fuse_files(tmp_path / thermal, tmp_path / rgb, tmp_path / output, EngineRequest(), quiet=True)
+    assert not list(tmp_path.glob("out*"))
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+@pytest.mark.skipif(not MSRS.is_dir(), reason="the MSRS validation pairs are not here")
+def test_real_pairs_gain_the_thermal_cameras_people(tmp_path: Path) -> None:
+    name = "00726N.png" if (MSRS / "rgb/00726N.png").is_file() else sorted((MSRS / "rgb").iterdir())[0].name
+    fuse_files(MSRS / "thermal" / name, MSRS / "rgb" / name, tmp_path / name, EngineRequest(), quiet=True)
+    thermal, visible, fused = (
+        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(int)
+        for path in (MSRS / "thermal" / name, MSRS / "rgb" / name, tmp_path / name)
+    )
+    hot = thermal > visible + 100
+    assert hot.any()
+    assert fused[hot].mean() > visible[hot].mean() + 60

@@ -1,0 +1,55 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What the package says of itself is the same everywhere, and the rules of the house hold."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import refinefuse_ros
+from refinefuse_ros.resources import sha256_of, shared_path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "refinefuse_ros").rglob("*.py"))
+TORCH_ROOMS = ("network/", "training/", "engine/torch", "engine/export")
+
+
+def imports(path: Path, package: str) -> bool:
+    return re.search(rf"^(import|from) {package}\b", path.read_text(), re.MULTILINE) is not None
+
+
+def test_one_version() -> None:
+    manifest = ElementTree.parse(ROOT / "package.xml")
+    setup = re.search(r'VERSION = "([^"]+)"', (ROOT / "setup.py").read_text())
+    assert manifest.findtext("version") == setup[1] == refinefuse_ros.__version__
+
+
+def test_only_nodes_import_rclpy() -> None:
+    assert [str(path) for path in SOURCES if imports(path, "rclpy") and path.parent.name != "nodes"] == []
+
+
+def test_torch_is_imported_only_where_it_is_needed() -> None:
+    elsewhere = [path.relative_to(ROOT / "refinefuse_ros").as_posix() for path in SOURCES if imports(path, "torch")]
+    assert [path for path in elsewhere if not path.startswith(TORCH_ROOMS)] == []
+
+
+def test_stream_stands_on_nothing() -> None:
+    for path in (ROOT / "refinefuse_ros/stream").glob("*.py"):
+        assert not any(imports(path, package) for package in ("numpy", "cv2", "rclpy", "torch")), path
+
+
+def test_shipped_files_are_found() -> None:
+    assert shared_path("config/fuse.yaml").is_file()
+    with pytest.raises(FileNotFoundError, match="reinstall the package"):
+        shared_path("config/nothing.yaml")
+
+
+def test_the_model_card_names_the_shipped_files_hashes() -> None:
+    card = (ROOT / "models/README.md").read_text()
+    shipped = [path for path in (ROOT / "models").iterdir() if path.suffix in (".onnx", ".safetensors")]
+    assert shipped
+    for path in shipped:
+        assert sha256_of(path) in card, f"{path.name} is not the file of the model card"

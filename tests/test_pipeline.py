@@ -1,0 +1,112 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""One pair through the pipeline: size, colour and depth come out as promised, whatever comes in."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse_ros.engine.factory import EngineRequest, create_engine
+from refinefuse_ros.image.codec import MalformedImage
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.synthetic import SyntheticScene
+from refinefuse_ros.pipeline import FusionPipeline, check_rgb
+
+SIZE = ImageSize(160, 120)
+
+
+class KeepVisible:
+    """An engine that shows the visible luma and remembers what it was given."""
+
+    def fuse(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        self.thermal = thermal
+        return visible
+
+
+def frame(pixels: np.ndarray, encoding: str) -> Frame:
+    return Frame(1, "camera", encoding, pixels)
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (SIZE.height, SIZE.width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8"])
+def test_colour_goes_around_the_network(encoding: str) -> None:
+    pipeline = FusionPipeline(KeepVisible(), ThermalNormalizer(), encoding=encoding)
+    bgr = cv2.GaussianBlur(picture(), (0, 0), 5)
+    fused = pipeline.fuse(frame(np.zeros((120, 160), np.uint8), "mono8"), frame(bgr, "bgr8"))
+    expected = bgr if encoding == "bgr8" else bgr[..., ::-1]
+    assert fused.encoding == encoding
+    assert np.abs(fused.pixels.astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgra8", "rgba8", "mono8"])
+def test_every_rgb_encoding_gives_the_same_picture_as_bgr(encoding: str) -> None:
+    pipeline = FusionPipeline(KeepVisible(), ThermalNormalizer())
+    grey = np.repeat(picture()[..., :1], 3, axis=2)
+    conversions = {
+        "rgb8": grey[..., ::-1],
+        "bgra8": np.dstack([grey, np.full(grey.shape[:2], 255, np.uint8)]),
+        "rgba8": np.dstack([grey, np.zeros(grey.shape[:2], np.uint8)]),
+        "mono8": grey[..., 0],
+    }
+    thermal = frame(np.zeros((120, 160), np.uint8), "mono8")
+    fused = pipeline.fuse(thermal, frame(np.ascontiguousarray(conversions[encoding]), encoding))
+    assert np.abs(fused.pixels.astype(int) - grey).max() <= 2
+
+
+def test_thermal_of_another_size_and_depth_is_fitted_and_normalised() -> None:
+    engine = KeepVisible()
+    counts = np.linspace(27_000, 31_000, 60 * 80).reshape(60, 80).astype(np.uint16)
+    FusionPipeline(engine, ThermalNormalizer()).fuse(frame(counts, "mono16"), frame(picture(), "bgr8"))
+    assert (engine.thermal.shape, engine.thermal.dtype) == ((SIZE.height, SIZE.width), np.uint8)
+    assert engine.thermal[0, 0] == 0
+    assert engine.thermal[-1, -1] == 255
+
+
+def test_every_stage_is_timed() -> None:
+    pipeline = FusionPipeline(KeepVisible(), ThermalNormalizer())
+    fused = pipeline.fuse(frame(np.zeros((120, 160), np.uint8), "mono8"), frame(picture(), "bgr8"))
+    assert list(pipeline.stages.percentiles()) == ["align", "normalize", "split", "engine", "join"]
+    assert fused.engine_ms == pytest.approx(pipeline.stages.percentiles()["engine"].p50)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "encoding", "reason"),
+    [
+        (np.ones((64, 64), np.float32), "32FC1", "encoding"),
+        (np.ones((31, 64, 3), np.uint8), "bgr8", "size"),
+    ],
+)
+def test_rgb_that_cannot_be_fused_is_refused_before_it_is_paired(
+    pixels: np.ndarray, encoding: str, reason: str
+) -> None:
+    with pytest.raises(MalformedImage) as caught:
+        check_rgb(frame(pixels, encoding))
+    assert caught.value.reason == reason
+
+
+def test_the_shipped_network_shows_walkers_that_the_smoke_hides() -> None:
+    """The point of it all, on the synthetic street: where the thermal picture is much brighter, the fused one is too."""
+    size = ImageSize(320, 240)
+    pipeline = FusionPipeline(create_engine(EngineRequest(), size), ThermalNormalizer())
+    thermal, bgr = SyntheticScene(size.width, size.height).render(5.0)
+    fused = cv2.cvtColor(pipeline.fuse(frame(thermal, "mono16"), frame(bgr, "bgr8")).pixels, cv2.COLOR_BGR2GRAY)
+    visible = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    warm = ThermalNormalizer().normalize(thermal, 1) > visible.astype(int) + 80
+    assert warm.sum() > 200
+    assert fused[warm].mean() > visible[warm].mean() + 40
+    elsewhere = cv2.dilate(warm.astype(np.uint8), np.ones((9, 9))) == 0
+    assert np.corrcoef(fused[elsewhere], visible[elsewhere])[0, 1] > 0.6
+
+
+def test_a_single_camera_is_shown_as_it_is() -> None:
+    pipeline = FusionPipeline(KeepVisible(), ThermalNormalizer())
+    shown = pipeline.show_rgb(frame(picture(), "bgr8"))
+    assert np.abs(shown.pixels.astype(int) - picture()).max() <= 3
+    thermal = pipeline.show_thermal(frame(np.linspace(0, 9999, 4800).reshape(60, 80).astype(np.uint16), "mono16"))
+    assert thermal.pixels.shape == (60, 80, 3)
+    assert (thermal.pixels[..., 0] == thermal.pixels[..., 2]).all()
