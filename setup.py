@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 PACKAGE = "refinefuse_ros"
 VERSION = "0.1.0"  # the same in package.xml and refinefuse_ros/__init__.py; a test compares them
 
-# What a running node needs: no torch, no ROS message packages (a ROS install brings those; the extra `ros` where there is none).
+# What a running node needs: no torch, and no ROS packages (a ROS install brings those; elsewhere the extra `ros`).
 RUNTIME = [
     "numpy>=1.23,<3",
     "opencv-python-headless>=4.6,<5",  # 5.x renumbered the type constants that cv_bridge and bags rely on

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Finding the files that ship beside the code (models/, config/, launch/) wherever it is installed, and their hashes."""
+"""Finding the files that ship beside the code (models/, config/, launch/), wherever it is installed; and hashes."""
 
 from __future__ import annotations
 

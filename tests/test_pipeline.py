@@ -90,7 +90,7 @@ def test_rgb_that_cannot_be_fused_is_refused_before_it_is_paired(
 
 
 def test_the_shipped_network_shows_walkers_that_the_smoke_hides() -> None:
-    """The point of it all, on the synthetic street: where the thermal picture is much brighter, the fused one is too."""
+    """The point of it all, on the synthetic street: where thermal is much brighter, fused is too."""
     size = ImageSize(320, 240)
     pipeline = FusionPipeline(create_engine(EngineRequest(), size), ThermalNormalizer())
     thermal, bgr = SyntheticScene(size.width, size.height).render(5.0)

@@ -292,8 +292,7 @@ def _check(min_side: int, **planes: np.ndarray) -> None:
             )
         if plane.shape != first.shape:
             raise ValueError(
-                f"{first_name} is {_size(first)} pixels but {name} is {_size(plane)}; "
-                "bring all planes to one size."
+                f"{first_name} is {_size(first)} pixels but {name} is {_size(plane)}; bring all planes to one size."
             )
     if min(first.shape) < min_side:
         raise ValueError(

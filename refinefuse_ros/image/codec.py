@@ -57,9 +57,7 @@ ENCODINGS: Final[dict[str, PixelFormat]] = {
 }
 
 
-def decode(
-    encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: MessageData
-) -> np.ndarray:
+def decode(encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: MessageData) -> np.ndarray:
     """Return the pixels of a `sensor_msgs/Image` as HxW (one channel) or HxWxC.
 
     Channels stay in the encoding's order. The result has its dtype in native byte order and is read-only,
@@ -186,9 +184,7 @@ def _layout_of(encoding: str) -> PixelFormat:
 
 def _check_geometry(layout: PixelFormat, height: int, width: int, step: int, length: int) -> None:
     if height <= 0 or width <= 0:
-        raise MalformedImage(
-            "size", f"image of width {width} and height {height} has no pixels; check its publisher."
-        )
+        raise MalformedImage("size", f"image of width {width} and height {height} has no pixels; check its publisher.")
     if step < width * layout.bytes_per_pixel:
         raise MalformedImage(
             "step",

@@ -64,9 +64,7 @@ class NormalizationConfig:
                 "choose 0 <= low_percentile < high_percentile <= 100."
             )
         if not 0 <= self.time_constant_s < math.inf:
-            raise ValueError(
-                f"time_constant_s {self.time_constant_s} is not a duration; choose 0 or more seconds."
-            )
+            raise ValueError(f"time_constant_s {self.time_constant_s} is not a duration; choose 0 or more seconds.")
         if not 1 <= self.min_span < math.inf:
             raise ValueError(f"min_span {self.min_span} is too narrow a range; choose at least 1 count.")
         if not 0 < self.reset_spans < math.inf:
@@ -94,9 +92,7 @@ class _Range:
         return _Range(centre - span / 2, centre + span / 2)
 
     def moved_towards(self, target: _Range, weight: float) -> _Range:
-        return _Range(
-            self.low + weight * (target.low - self.low), self.high + weight * (target.high - self.high)
-        )
+        return _Range(self.low + weight * (target.low - self.low), self.high + weight * (target.high - self.high))
 
     def jumps_to(self, target: _Range, spans: float) -> bool:
         return min(abs(target.low - self.low), abs(target.high - self.high)) > spans * self.span

@@ -69,7 +69,7 @@ class SyntheticPairs:
 
 
 class ClipPairs:
-    """Pairs of video clips, one after the other, frame by frame; a clip ends where the shorter of its two videos does."""
+    """Pairs of video clips, one after the other, frame by frame; each ends where the shorter of its two videos does."""
 
     def __init__(self, clips: list[PairedFiles]) -> None:
         self._clips = clips

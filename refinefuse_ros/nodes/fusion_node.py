@@ -72,8 +72,8 @@ class Single:
 class FusionNode(LifecycleNode):
     """Two cameras in; fused image, CameraInfo and diagnostics out.
 
-    Subscribes thermal/ and rgb/ image_raw and camera_info; publishes fused/ image_raw, camera_info, image_raw/compressed
-    and /diagnostics. Configure builds the engine, activate subscribes and starts the worker.
+    Subscribes thermal/ and rgb/ image_raw and camera_info; publishes fused/ image_raw, camera_info and
+    image_raw/compressed, and /diagnostics. Configure builds the engine, activate subscribes and starts the worker.
 
     Raises:
         ParameterError: a parameter given at start is not allowed.
@@ -102,7 +102,7 @@ class FusionNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         info = self._engine.info
         self.get_logger().info(
-            f"engine: {info.model} at {info.size} in {info.precision} on {info.device} by {info.backend} ({info.reason})"
+            f"engine: {info.model} at {info.size} in {info.precision} on {info.device} by {info.backend}: {info.reason}"
         )
         self._monitor = FusionDiagnostics(self.get_name(), self._engine, parameters.camera_timeout_ms)
         self._pipeline = FusionPipeline(

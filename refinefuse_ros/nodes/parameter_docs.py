@@ -51,7 +51,8 @@ def _yaml_entry(spec: ParameterSpec) -> str:
 
 def _markdown_table(node: str, specs: list[ParameterSpec]) -> str:
     rows = [
-        f"| `{spec.name}` | `{json.dumps(spec.default)}` | {spec.allowed} | {'yes' if spec.live else ''} | {spec.description} |"
+        f"| `{spec.name}` | `{json.dumps(spec.default)}` | {spec.allowed} | {'yes' if spec.live else ''}"
+        f" | {spec.description} |"
         for spec in specs
     ]
     return "\n".join(

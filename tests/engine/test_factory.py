@@ -53,7 +53,8 @@ def test_reduced_precision_stays_close() -> None:
 def test_the_running_node_does_not_import_torch() -> None:
     code = (
         "import sys; from refinefuse_ros.engine.factory import *; from refinefuse_ros.image.frame import ImageSize;"
-        "import refinefuse_ros.pipeline; create_engine(EngineRequest(), ImageSize(64, 64)); assert 'torch' not in sys.modules"
+        "import refinefuse_ros.pipeline; "
+        "create_engine(EngineRequest(), ImageSize(64, 64)); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

@@ -197,9 +197,7 @@ def planes_of(shape: tuple[int, int]) -> st.SearchStrategy[np.ndarray]:
     return st.one_of(
         st.builds(constant, levels, st.just(shape)),
         st.builds(noise, seeds, st.just(shape), st.integers(2, 256)),
-        st.builds(
-            lambda seed, level: np.where(noise(seed, shape) < level, 0, 255).astype(np.uint8), seeds, levels
-        ),
+        st.builds(lambda seed, level: np.where(noise(seed, shape) < level, 0, 255).astype(np.uint8), seeds, levels),
     )
 
 

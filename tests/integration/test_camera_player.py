@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from rclpy.qos import QoSProfile  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
 
-from refinefuse_ros.nodes.messages import to_ns  # noqa: E402
+from refinefuse_ros.nodes.messages import to_ns
 
 pytestmark = pytest.mark.integration
 
@@ -29,8 +29,11 @@ def test_plays_a_folder_in_order_at_its_rate_with_camera_infos(rig, tmp_path) ->
     write_stills(tmp_path, 5)
     received: dict[str, list] = {}
     for topic, kind in (
-        ("thermal/image_raw", Image), ("rgb/image_raw", Image), ("thermal/camera_info", CameraInfo), ("rgb/camera_info", CameraInfo)
-    ):  # fmt: skip
+        ("thermal/image_raw", Image),
+        ("rgb/image_raw", Image),
+        ("thermal/camera_info", CameraInfo),
+        ("rgb/camera_info", CameraInfo),
+    ):
         received[topic] = []
         rig.node.create_subscription(kind, topic, received[topic].append, QoSProfile(depth=50))
     rig.start("camera_player", source=str(tmp_path), rate_hz=20.0, pairs=8, wait_for_subscribers=1)

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from refinefuse_ros.image.video import VideoReader  # noqa: E402
+from refinefuse_ros.image.video import VideoReader
 
 pytestmark = pytest.mark.integration
 

@@ -8,15 +8,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from rcl_interfaces.srv import SetParameters  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage, Image
 
-from refinefuse_ros.engine.factory import EngineRequest, create_engine  # noqa: E402
-from refinefuse_ros.image.frame import Frame, ImageSize  # noqa: E402
-from refinefuse_ros.image.normalization import ThermalNormalizer  # noqa: E402
-from refinefuse_ros.nodes.messages import pinhole_camera_info, to_image, to_ns, to_stamp  # noqa: E402
-from refinefuse_ros.pipeline import FusionPipeline  # noqa: E402
+from refinefuse_ros.engine.factory import EngineRequest, create_engine
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.nodes.messages import pinhole_camera_info, to_image, to_ns, to_stamp
+from refinefuse_ros.pipeline import FusionPipeline
 
 pytestmark = pytest.mark.integration
 

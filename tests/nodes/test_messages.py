@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from refinefuse_ros.image.frame import Frame, ImageSize  # noqa: E402
-from refinefuse_ros.nodes.messages import (  # noqa: E402
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.nodes.messages import (
     pinhole_camera_info,
     to_compressed_image,
     to_frame,

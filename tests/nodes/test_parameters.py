@@ -11,9 +11,9 @@ import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from refinefuse_ros.nodes.fusion_parameters import FusionParameters  # noqa: E402
-from refinefuse_ros.nodes.parameter_docs import fuse_yaml, parameters_markdown  # noqa: E402
-from refinefuse_ros.nodes.parameters import ParameterError, parameter, specs_of  # noqa: E402
+from refinefuse_ros.nodes.fusion_parameters import FusionParameters
+from refinefuse_ros.nodes.parameter_docs import fuse_yaml, parameters_markdown
+from refinefuse_ros.nodes.parameters import ParameterError, parameter, specs_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

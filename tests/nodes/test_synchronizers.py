@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from refinefuse_ros.errors import UserError  # noqa: E402
-from refinefuse_ros.nodes.synchronizers import create_synchronizer  # noqa: E402
-from refinefuse_ros.stream.ledger import FrameLedger  # noqa: E402
-from refinefuse_ros.stream.outcome import Stream  # noqa: E402
-from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig  # noqa: E402
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.nodes.synchronizers import create_synchronizer
+from refinefuse_ros.stream.ledger import FrameLedger
+from refinefuse_ros.stream.outcome import Stream
+from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
 
 MS = 1_000_000
 HAS_MESSAGE_FILTERS = find_spec("message_filters") is not None

@@ -1,9 +1,8 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """What stands still in the synthetic scene: a street at night, seen by an RGB and a thermal camera at one place.
 
-Everything is ray-cast from one geometry, so the two pictures agree pixel by pixel. World coordinates are metres:
-x right, y up from the ground, z forward from the camera. The visible picture is linear radiance under street
-lamps, bloomed and tone-mapped like a camera that saturates; the thermal one is temperature in kelvin.
+Everything is ray-cast from one geometry, so the two pictures agree pixel by pixel. The visible picture is linear
+radiance under street lamps, bloomed and tone-mapped like a camera that saturates; the thermal one is temperature.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.synthetic.lighting import LAMPS, StreetLamp, irradiance, tone_map
 from refinefuse_ros.image.synthetic.texture import fractal_noise, sample_wrapped
+from refinefuse_ros.image.synthetic.viewpoint import Viewpoint
 
 # Drawn this many times larger in each direction, then averaged: no staircases on edges and far road markings.
 _SUPERSAMPLING: Final = 2
@@ -24,11 +25,6 @@ _TEXTURE_SIDE: Final = 512
 
 AIR_K: Final = 285.5
 COUNTS_PER_K: Final = 100.0
-
-# BGR, like every colour here. Radiance is in an arbitrary unit in which exposure 1.9 makes a good picture.
-_AMBIENT: Final = np.array([0.032, 0.027, 0.022], np.float32)
-_EXPOSURE: Final = 1.9
-_GAMMA: Final = 1 / 2.2
 
 # The street's cross-section, left to right: facade, pavement, road, parking lane, pavement, grass, hedge.
 _FACADE_X: Final = -9.5
@@ -40,60 +36,6 @@ _GRASS_X: Final = 6.6
 _HEDGE_X: Final = 8.6
 _CROSSING_Z: Final = (10.2, 13.0)
 _SKYLINE_Z: Final = 110.0
-
-
-@dataclass(frozen=True)
-class Viewpoint:
-    """A pinhole camera that looks along z, level, through the image's centre."""
-
-    size: ImageSize
-    height_m: float = 2.2
-
-    @property
-    def focal_px(self) -> float:
-        return 0.9 * self.size.width
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """Column and row of the optical axis, in pixels."""
-        return (self.size.width - 1) / 2, (self.size.height - 1) / 2
-
-    def project(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Return the column and row, in pixels, of a world point with z > 0."""
-        scale = self.focal_px / z
-        column, row = self.centre
-        return column + x * scale, row + (self.height_m - y) * scale
-
-    def rays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return x, shape (1, W), and y (up), shape (H, 1), of every pixel's ray at z = 1, float32."""
-        column, row = self.centre
-        across = (np.arange(self.size.width, dtype=np.float32) - np.float32(column)) / self.focal_px
-        up = (np.float32(row) - np.arange(self.size.height, dtype=np.float32)) / self.focal_px
-        return across[None, :].astype(np.float32), up[:, None].astype(np.float32)
-
-    def enlarged(self, factor: int) -> Viewpoint:
-        """Return the same view on a finer pixel grid."""
-        return Viewpoint(ImageSize(self.size.width * factor, self.size.height * factor), self.height_m)
-
-
-@dataclass(frozen=True)
-class StreetLamp:
-    """A lamp over the road at (x, height_m, z) on a post at (post_x, z)."""
-
-    x: float
-    z: float
-    post_x: float
-    power: float = 17.0
-    height_m: float = 6.2
-    colour: tuple[float, float, float] = (0.45, 0.75, 1.0)
-
-
-LAMPS: Final = (
-    StreetLamp(-5.4, 19.5, -6.3),
-    StreetLamp(4.0, 32.0, 4.9),
-    StreetLamp(-5.4, 46.0, -6.3),
-    StreetLamp(4.0, 60.0, 4.9),
-)
 
 
 @dataclass(frozen=True)
@@ -111,22 +53,6 @@ class Backdrop:
     counts: np.ndarray
     depth: np.ndarray
     ground: np.ndarray
-
-
-def irradiance(x: np.ndarray | float, y: np.ndarray | float, z: np.ndarray | float) -> np.ndarray:
-    """Return the light at world points, BGR in the last axis, of the lamps (shining downwards) and the sky."""
-    total = 0.0
-    for lamp in LAMPS:
-        down = lamp.height_m - y
-        square = (x - lamp.x) ** 2 + down**2 + (z - lamp.z) ** 2
-        falloff = lamp.power * np.maximum(down, 0.0) / (square * np.sqrt(square))
-        total = total + np.asarray(falloff, np.float32)[..., None] * np.array(lamp.colour, np.float32)
-    return total + _AMBIENT
-
-
-def tone_map(radiance: np.ndarray) -> np.ndarray:
-    """Return linear radiance as display values 0..255, float32: exponential saturation, then gamma."""
-    return 255.0 * (1.0 - np.exp(-_EXPOSURE * radiance)) ** _GAMMA
 
 
 def render_backdrop(view: Viewpoint, rng: np.random.Generator) -> Backdrop:
@@ -189,6 +115,7 @@ class _Canvas:
         return mask.astype(bool)
 
     def developed(self, size: ImageSize) -> Backdrop:
+        """Return the picture averaged down to `size` and as the cameras show it."""
         to_size = (size.width, size.height)
         radiance = cv2.resize(self.radiance, to_size, interpolation=cv2.INTER_AREA)
         kelvin = cv2.resize(self.kelvin, to_size, interpolation=cv2.INTER_AREA)
@@ -214,7 +141,7 @@ def _bloomed(radiance: np.ndarray) -> np.ndarray:
 
 def _draw_sky(canvas: _Canvas) -> None:
     elevation = np.maximum(canvas.up, 0.0)
-    clouds = sample_wrapped(canvas.coarse, canvas.across * 260 + 0 * canvas.up, canvas.up * 700 + 0 * canvas.across)
+    clouds = sample_wrapped(canvas.coarse, canvas.across * 260, canvas.up * 700)
     glow = np.exp(-elevation / 0.10)[..., None] * np.array([0.006, 0.009, 0.013], np.float32)
     base = np.array([0.0042, 0.0028, 0.0022], np.float32)
     canvas.radiance[:] = (base + glow) * (1.0 + 0.22 * clouds[..., None])
@@ -231,8 +158,8 @@ def _draw_skyline(canvas: _Canvas) -> None:
     radiance = np.where(
         (window & lit)[..., None], np.array([0.10, 0.20, 0.26]), np.array([0.0016, 0.0014, 0.0012])
     ).astype(np.float32)
-    kelvin = np.where(window, 284.0, 285.6) + 0.2 * sample_wrapped(canvas.fine, x * 20 + 0 * y, y * 20 + 0 * x)
-    canvas.cover((y >= 0) & (y <= height), radiance, kelvin, np.full_like(y + x, _SKYLINE_Z))
+    kelvin = np.where(window, 284.0, 285.6) + 0.2 * sample_wrapped(canvas.fine, x * 20, y * 20)
+    canvas.cover((y >= 0) & (y <= height), radiance, kelvin, np.full(kelvin.shape, _SKYLINE_Z, np.float32))
 
 
 def _windows(
@@ -311,11 +238,10 @@ def _draw_facade(canvas: _Canvas, plane_x: float, span_z: tuple[float, float], h
     canvas = canvas.part([view.project(plane_x, y, z) for y in (0.0, height) for z in span_z])
     z = plane_x / canvas.across
     y = view.height_m + canvas.up * z
-    along = z + 0 * y
-    window, lit = _windows(canvas, along, y, pitch_m=2.7, storey_m=3.1, lit_share=lit_share)
-    mullion = np.abs(np.mod(along / 2.7, 1.0) - 0.5) < 0.02
+    window, lit = _windows(canvas, z, y, pitch_m=2.7, storey_m=3.1, lit_share=lit_share)
+    mullion = np.abs(np.mod(z / 2.7, 1.0) - 0.5) < 0.02
     ledge = (np.mod(y, 3.1) < 0.22) & (y > 1.0)
-    texture = sample_wrapped(canvas.fine, along * 22, y * 22) / (1.0 + (along / 14.0) ** 2)
+    texture = sample_wrapped(canvas.fine, z * 22, y * 22) / (1.0 + (z / 14.0) ** 2)
 
     albedo = np.where(ledge, 0.16, np.where(window, 0.02, 0.10)) * np.clip(1.0 + 0.2 * texture, 0.2, 2.0)
     tint = np.array([0.80, 0.92, 1.0], np.float32)
@@ -334,7 +260,7 @@ def _draw_hedge(canvas: _Canvas) -> None:
     canvas = canvas.part([view.project(_HEDGE_X, y, z) for y in (0.0, 1.6) for z in (8.0, 60.0)])
     z = _HEDGE_X / canvas.across
     y = view.height_m + canvas.up * z
-    leaves = sample_wrapped(canvas.fine, z * 30 + 0 * y, y * 30)
+    leaves = sample_wrapped(canvas.fine, z * 30, y * 30)
     top = 1.25 + 0.06 * leaves
     green = 0.05 * np.clip(1 + 0.5 * leaves, 0.1, 3)[..., None] * np.array([0.5, 1.1, 0.8], np.float32)
     radiance = green * irradiance(_HEDGE_X, y, z)
@@ -344,34 +270,21 @@ def _draw_hedge(canvas: _Canvas) -> None:
 
 
 def _draw_lamp(canvas: _Canvas, lamp: StreetLamp) -> None:
-    view, half = canvas.view, 0.075
-    reach = [(lamp.post_x, 0.0), (lamp.x, lamp.height_m + 0.4), (2 * lamp.x - lamp.post_x, lamp.height_m)]
+    view, top = canvas.view, lamp.height_m
+    reach = [(lamp.post_x, 0.0), (lamp.x, top + 0.4), (2 * lamp.x - lamp.post_x, top)]
     canvas = canvas.part([view.project(x, y, lamp.z) for x, y in reach])
-    post = canvas.polygon(
-        [
-            view.project(lamp.post_x - half, 0.0, lamp.z),
-            view.project(lamp.post_x - half * 0.6, lamp.height_m + 0.1, lamp.z),
-            view.project(lamp.post_x + half * 0.6, lamp.height_m + 0.1, lamp.z),
-            view.project(lamp.post_x + half, 0.0, lamp.z),
-        ]
-    )
-    arm = canvas.polygon(
-        [
-            view.project(lamp.post_x, lamp.height_m + 0.12, lamp.z),
-            view.project(lamp.x, lamp.height_m + 0.22, lamp.z),
-            view.project(lamp.x, lamp.height_m + 0.12, lamp.z),
-            view.project(lamp.post_x, lamp.height_m, lamp.z),
-        ]
-    )
+
+    def polygon(*corners: tuple[float, float]) -> np.ndarray:
+        return canvas.polygon([view.project(x, y, lamp.z) for x, y in corners])
+
+    post = polygon(*((lamp.post_x + x, y) for x, y in ((-0.08, 0), (-0.05, top + 0.1), (0.05, top + 0.1), (0.08, 0))))
+    arm = polygon((lamp.post_x, top + 0.12), (lamp.x, top + 0.22), (lamp.x, top + 0.12), (lamp.post_x, top))
+    head = polygon(*((lamp.x + x, top + y) for x, y in ((-0.32, 0.14), (0.32, 0.14), (0.32, -0.04), (-0.32, -0.04))))
     depth = np.full(canvas.depth.shape, lamp.z, np.float32)
     y = view.height_m + canvas.up * lamp.z
-    metal = (0.05 * irradiance(lamp.post_x, y, lamp.z) + 0 * canvas.across[..., None]).astype(np.float32)
+    metal = 0.05 * irradiance(lamp.post_x, y, lamp.z)
     canvas.cover(post | arm, metal, np.full_like(depth, 285.9), depth)
-    left, top = view.project(lamp.x - 0.32, lamp.height_m + 0.14, lamp.z)
-    right, bottom = view.project(lamp.x + 0.32, lamp.height_m - 0.04, lamp.z)
-    head = canvas.polygon([(left, top), (right, top), (right, bottom), (left, bottom)])
-    shining = np.broadcast_to(26.0 * np.array(lamp.colour, np.float32), canvas.radiance.shape)
-    canvas.cover(head, shining, np.full_like(depth, 300.0), depth - 0.1)
+    canvas.cover(head, 26.0 * np.array(lamp.colour), np.full_like(depth, 300.0), depth - 0.1)
 
 
 def _draw_tree(canvas: _Canvas, x: float, z: float, radius: float) -> None:
@@ -389,8 +302,7 @@ def _draw_tree(canvas: _Canvas, x: float, z: float, radius: float) -> None:
         size = radius * scale * rng.uniform(0.13, 0.27)
         at = (round(centre[0] + offset[0]), round(centre[1] + 0.85 * offset[1]))
         cv2.circle(shade, at, round(size), int(rng.integers(110, 256)), -1)
-    column, row = np.meshgrid(np.arange(shade.shape[1]), np.arange(shade.shape[0]))
-    leaves = sample_wrapped(canvas.fine, column * (9.0 / scale) * 3, row * (9.0 / scale) * 3)
+    leaves = sample_wrapped(canvas.fine, canvas.across * z * 27, canvas.up * z * 27)
     soft = cv2.GaussianBlur((shade > 0).astype(np.float32), (0, 0), 0.09 * radius * scale)
     crown = np.minimum(soft, 0.8) + 0.16 * leaves > 0.55
     crown &= soft > 0.15
@@ -398,16 +310,9 @@ def _draw_tree(canvas: _Canvas, x: float, z: float, radius: float) -> None:
     depth = np.full(shade.shape, z, np.float32)
     y = view.height_m + canvas.up * z
 
-    half = 0.16
-    trunk = canvas.polygon(
-        [
-            view.project(x - half * 1.3, 0.0, z),
-            view.project(x - half * 0.7, crown_y, z),
-            view.project(x + half * 0.7, crown_y, z),
-            view.project(x + half * 1.3, 0.0, z),
-        ]
-    )
-    light = irradiance(x, y, z) + 0 * canvas.across[..., None]
+    outline = ((-0.21, 0.0), (-0.11, crown_y), (0.11, crown_y), (0.20, 0.0))
+    trunk = canvas.polygon([view.project(x + side, height, z) for side, height in outline])
+    light = irradiance(x, y, z)
     bark = (0.05 * light * np.array([0.75, 0.9, 1.0])).astype(np.float32)
     canvas.cover(trunk, bark, (286.4 + 0.2 * leaves).astype(np.float32), depth)
     green = (0.055 * shape[..., None] * light * np.array([0.45, 1.15, 0.85])).astype(np.float32)

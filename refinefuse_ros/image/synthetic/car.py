@@ -10,8 +10,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from refinefuse_ros.image.synthetic.backdrop import COUNTS_PER_K, Viewpoint
+from refinefuse_ros.image.synthetic.backdrop import COUNTS_PER_K
 from refinefuse_ros.image.synthetic.sprite import Picture
+from refinefuse_ros.image.synthetic.viewpoint import Viewpoint
 
 _NEAREST_Z: Final = 0.6
 # Fractional bits of polygon corners.

@@ -8,8 +8,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from refinefuse_ros.image.synthetic.backdrop import Viewpoint
+from refinefuse_ros.image.synthetic.viewpoint import Viewpoint
 
+# Metres from the car's middle and above the ground.
 _LAMP_X, _LAMP_Y = 0.66, 0.68
 _BEAM_WIDTH_M, _BEAM_LENGTH_M = 14.0, 42.0
 _BEAM_SIZE: Final = (112, 252)
@@ -33,7 +34,7 @@ class Headlights:
     def light_road(self, bgr: np.ndarray, x: float, z: float) -> None:
         """Add the light on the road, in place, before anything that stands on it is drawn."""
         view, (columns, rows) = self._view, _BEAM_SIZE
-        # The pattern lies on the ground: pattern pixel -> (x, z, 1) -> homogeneous picture pixel at half resolution.
+        # The pattern lies on the ground: pattern pixel -> (x, z, 1) -> homogeneous picture pixel, at half resolution.
         lay = np.array(
             [
                 [_BEAM_WIDTH_M / columns, 0.0, x - _BEAM_WIDTH_M / 2],

@@ -13,12 +13,14 @@ from typing import ClassVar
 import numpy as np
 
 from refinefuse_ros.image.frame import ImageSize
-from refinefuse_ros.image.synthetic.backdrop import Backdrop, Viewpoint, irradiance, render_backdrop
+from refinefuse_ros.image.synthetic.backdrop import Backdrop, render_backdrop
 from refinefuse_ros.image.synthetic.car import DRIVEN, JUST_PARKED, Car
 from refinefuse_ros.image.synthetic.headlights import Headlights
+from refinefuse_ros.image.synthetic.lighting import irradiance
 from refinefuse_ros.image.synthetic.sensors import Sensors
 from refinefuse_ros.image.synthetic.smoke import SmokeBank
 from refinefuse_ros.image.synthetic.sprite import Picture, Sprite
+from refinefuse_ros.image.synthetic.viewpoint import Viewpoint
 from refinefuse_ros.image.synthetic.walker import WARDROBE, Heading, Walker
 
 _STRIDE_M = 1.45
@@ -76,7 +78,7 @@ class SyntheticScene:
             Walker(clothes, rng, Heading.LEFT if crossing.x_to < crossing.x_from else Heading.RIGHT)
             for clothes, crossing in zip(WARDROBE, _CROSSINGS, strict=False)
         ]
-        self._stroller = Walker(WARDROBE[-1], rng, Heading.AWAY)
+        self._stroller = Walker(WARDROBE[-1], rng, Heading.ALONG)
         self._car = Car((72, 70, 68), DRIVEN, front=True)
         self._headlights = Headlights(self._view, self._backdrop.ground)
         self._smoke = SmokeBank(self._view, self._backdrop.depth, rng)

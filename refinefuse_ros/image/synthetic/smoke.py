@@ -11,9 +11,11 @@ from typing import Final
 import cv2
 import numpy as np
 
-from refinefuse_ros.image.synthetic.backdrop import COUNTS_PER_K, Viewpoint, irradiance, tone_map
+from refinefuse_ros.image.synthetic.backdrop import COUNTS_PER_K
+from refinefuse_ros.image.synthetic.lighting import irradiance, tone_map
 from refinefuse_ros.image.synthetic.sprite import Picture
 from refinefuse_ros.image.synthetic.texture import fractal_noise
+from refinefuse_ros.image.synthetic.viewpoint import Viewpoint
 
 _SIDE: Final = 256
 # The smoke is soft: it is computed on a grid this much coarser than the picture.
@@ -22,6 +24,7 @@ _TILE_M: Final = 11.0
 _OPACITY: Final = 0.95
 _THERMAL_OPACITY: Final = 0.10
 _KELVIN: Final = 287.6
+# Heights at the bank's depth beyond which there is no smoke.
 _TOP_M, _BOTTOM_M = 4.6, -0.9
 
 
@@ -65,7 +68,7 @@ class SmokeBank:
         counts[:] = counts + veil * (np.float32(_KELVIN * COUNTS_PER_K) - counts)
 
     def transmittance(self, x: float, z: float, phase: float) -> float:
-        """Return the share of light from (x, 0.7, z) that comes through to the camera, at the bank's mean density."""
+        """Return the share of light from depth z at x that comes through to the camera, roughly."""
         if z <= self.Z_M:
             return 1.0
         crossing = x * self.Z_M / z

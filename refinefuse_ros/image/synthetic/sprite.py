@@ -9,7 +9,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from refinefuse_ros.image.synthetic.backdrop import AIR_K, COUNTS_PER_K, Viewpoint
+from refinefuse_ros.image.synthetic.backdrop import AIR_K, COUNTS_PER_K
+from refinefuse_ros.image.synthetic.viewpoint import Viewpoint
 
 # Thermal sprites are kept relative to this, which makes them small numbers: soft edges stay exact in 16 bit.
 _BASE_COUNTS: Final = np.float32(AIR_K * COUNTS_PER_K)

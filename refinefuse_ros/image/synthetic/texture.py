@@ -21,12 +21,6 @@ def fractal_noise(rng: np.random.Generator, side: int, exponent: float) -> np.nd
 
 
 def sample_wrapped(tile: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Return the seamless `tile` at the given float positions (any range, in tile pixels), bilinear, float32."""
-    side = tile.shape[0]
-    return cv2.remap(
-        tile,
-        np.mod(column, side).astype(np.float32),
-        np.mod(row, side).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
+    """Return the seamless `tile` at float positions in tile pixels, of any range; they broadcast. Bilinear, float32."""
+    wrapped = (np.mod(position, tile.shape[0]).astype(np.float32) for position in np.broadcast_arrays(column, row))
+    return cv2.remap(tile, *wrapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)

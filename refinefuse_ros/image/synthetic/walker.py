@@ -50,11 +50,11 @@ WARDROBE: Final = (
 
 
 class Heading(Enum):
-    """Where somebody walks, as the camera sees it; AWAY is towards it as well."""
+    """Where somebody walks, as the camera sees it: across the picture or along the line of sight."""
 
     LEFT = "left"
     RIGHT = "right"
-    AWAY = "away"
+    ALONG = "along"
 
 
 class Walker:
@@ -62,7 +62,7 @@ class Walker:
 
     def __init__(self, clothes: Clothes, rng: np.random.Generator, heading: Heading) -> None:
         folds = fractal_noise(rng, 256, 1.1)
-        draw = _front_view if heading is Heading.AWAY else _side_view
+        draw = _front_view if heading is Heading.ALONG else _side_view
         figures = [draw(2 * np.pi * k / _PHASES, clothes.bag) for k in range(_PHASES)]
         if heading is Heading.LEFT:
             figures = [np.ascontiguousarray(figure[:, ::-1]) for figure in figures]
