@@ -11,12 +11,13 @@ import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
 
 PACKAGE = "refinefuse_ros"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -64,7 +65,8 @@ def generate_launch_description() -> LaunchDescription:
             for topic in ("image_raw", "camera_info", "image_raw/compressed")
         ],
         output="screen",
-        on_exit=Shutdown(reason="the fusion node ended"),
+        # A second shutdown, while Ctrl-C's is under way, would be an error.
+        on_exit=lambda event, context: None if context.is_shutdown else Shutdown(reason="the fusion node ended"),
     )
     cameras = Node(
         package=PACKAGE,

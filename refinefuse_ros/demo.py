@@ -239,8 +239,8 @@ def _print_summary(report: dict[str, Any]) -> None:
     print(f"engine   {engine['model']} {engine['precision']} by {engine['backend']} on {engine['device']}")
     print(f"rate     {report['fused_rate_hz']:.1f} Hz, {report['output']['frames']} fused images")
     print(
-        f"latency  {report['viewer_latency_ms_p50']:.1f} ms p50, {report['viewer_latency_ms_p99']:.1f} ms p99 from stamp"
-        f" to viewer; engine {report['stages']['stage_engine_ms_p50']:.1f} ms p50,"
+        f"latency  {report['viewer_latency_ms_p50']:.1f} ms p50, {report['viewer_latency_ms_p99']:.1f} ms p99 from"
+        f" stamp to viewer; engine {report['stages']['stage_engine_ms_p50']:.1f} ms p50,"
         f" rest of the node {report['outside_engine_ms_p50']:.1f} ms p50"
     )
     print(

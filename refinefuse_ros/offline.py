@@ -80,6 +80,66 @@ def fuse_files(thermal: Path, rgb: Path, output: Path, request: EngineRequest, q
     return result
 
 
+class OfflineFuser:
+    """Fuses the pairs of one source, in order, through the live node's pipeline. Not thread-safe.
+
+    Args:
+        request: what to run.
+        size: of the first RGB image; another size later rebuilds the engine.
+
+    Raises:
+        EngineError: no backend can run the model; from the methods too, when the engine cannot fuse a pair.
+    """
+
+    def __init__(self, request: EngineRequest, size: ImageSize) -> None:
+        self.engine = EngineHost(request, size)
+        self._pipeline = FusionPipeline(self.engine, ThermalNormalizer())
+        self._stamp_ns = 0
+
+    def fuse_still(self, pair: ImagePair) -> np.ndarray:
+        """The fused image, (H, W, 3) uint8 BGR at the RGB image's size."""
+        self._pipeline.normalizer = ThermalNormalizer()  # stills are no sequence: each is normalised alone
+        return self.fuse_frame(pair)
+
+    def fuse_frame(self, pair: ImagePair) -> np.ndarray:
+        """As `fuse_still`, for the next frame of a video: the thermal range goes on from the frame before."""
+        thermal = Frame(self._stamp_ns, "thermal", pair.thermal_encoding, pair.thermal)
+        rgb = Frame(self._stamp_ns, "rgb", "bgr8", pair.rgb)
+        self._stamp_ns += round(pair.period_s * NS_PER_S)
+        return self._pipeline.fuse(thermal, rgb).pixels
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def open_stills(
+    files: list[PairedFiles], skipped: list[str], description: str, quiet: bool
+) -> tuple[ImageSize, Iterator[tuple[PairedFiles, ImagePair]]]:
+    """The size of the first usable RGB image, and all usable pairs, read one by one behind a progress bar.
+
+    Of a pair that cannot be read or fused, a sentence goes to `skipped` and to stderr.
+
+    Raises:
+        SourceError: no pair is usable.
+    """
+    pairs = _usable(progress(files, description, len(files), quiet), skipped)
+    first = next(pairs, None)
+    if first is None:
+        raise SourceError(skipped[-1])
+    return ImageSize.of(first[1].rgb), chain([first], pairs)
+
+
+def note_skipped(sentence: str, skipped: list[str]) -> None:
+    """Add the sentence to `skipped` and tell the user at once."""
+    skipped.append(sentence)
+    print(f"skipped: {sentence}", file=sys.stderr)
+
+
+def progress(items: Iterable[Item], description: str, total: int, quiet: bool) -> Iterable[Item]:
+    """The items, with a progress bar on stderr unless `quiet`."""
+    return track(items, description, total=total, console=Console(stderr=True), transient=True, disable=quiet)
+
+
 def _fuse_video(
     thermal: Path, rgb: Path, output: Path, request: EngineRequest, quiet: bool
 ) -> tuple[int, list[str], EngineHost]:
@@ -89,58 +149,38 @@ def _fuse_video(
     frame_count, size, rate_hz = reader.frame_count, reader.size, reader.rate_hz
     reader.close()
     VideoReader(thermal).close()
-    pipeline, engine = _pipeline(request, size)
+    fuser = OfflineFuser(request, size)
     output.parent.mkdir(parents=True, exist_ok=True)
     fused = 0
     with Mp4Writer(output, rate_hz) as writer:
         clip = ClipPairs([PairedFiles(rgb.stem, thermal, rgb)])
-        for fused, pair in enumerate(_progress(clip, "fusing", frame_count, quiet), start=1):
-            stamp_ns = round(fused * pair.period_s * NS_PER_S)
-            writer.write(_fuse(pipeline, pair, stamp_ns))
+        for pair in progress(clip, "fusing", frame_count, quiet):
+            writer.write(fuser.fuse_frame(pair))
+            fused += 1
     if fused == 0:
         raise SourceError(f"{thermal} and {rgb} hold no frame; check that the videos play.")
-    return fused, [], engine
+    return fused, [], fuser.engine
 
 
 def _fuse_images(
     files: list[PairedFiles], to_folder: bool, output: Path, request: EngineRequest, quiet: bool
 ) -> tuple[int, list[str], EngineHost]:
     skipped: list[str] = []
-    pairs = _readable(_progress(files, "fusing", len(files), quiet), skipped)
-    first = next(pairs, None)
-    if first is None:
-        raise SourceError(skipped[0])
-    pipeline, engine = _pipeline(request, ImageSize.of(first[1].rgb))
+    size, pairs = open_stills(files, skipped, "fusing", quiet)
+    fuser = OfflineFuser(request, size)
     (output if to_folder else output.parent).mkdir(parents=True, exist_ok=True)
-    for file, images in chain([first], pairs):
-        pipeline.normalizer = ThermalNormalizer()  # stills are no sequence: each is normalised alone
-        write_image(output / file.rgb.name if to_folder else output, _fuse(pipeline, images, stamp_ns=1))
-    return len(files) - len(skipped), skipped, engine
+    for file, images in pairs:
+        write_image(output / file.rgb.name if to_folder else output, fuser.fuse_still(images))
+    return len(files) - len(skipped), skipped, fuser.engine
 
 
-def _readable(files: Iterable[PairedFiles], skipped: list[str]) -> Iterator[tuple[PairedFiles, ImagePair]]:
-    """The pairs that can be read and fused; of the others a sentence goes to `skipped` and to the user."""
+def _usable(files: Iterable[PairedFiles], skipped: list[str]) -> Iterator[tuple[PairedFiles, ImagePair]]:
     for file in files:
         try:
             thermal, encoding = read_thermal(file.thermal)
             images = ImagePair(thermal, encoding, read_rgb(file.rgb), period_s=0.0)
             check_rgb(Frame(0, "rgb", "bgr8", images.rgb))
         except (SourceError, MalformedImage) as error:
-            skipped.append(f"{file.rgb}: {error}" if isinstance(error, MalformedImage) else str(error))
-            print(f"skipped: {skipped[-1]}", file=sys.stderr)
+            note_skipped(f"{file.rgb}: {error}" if isinstance(error, MalformedImage) else str(error), skipped)
             continue
         yield file, images
-
-
-def _pipeline(request: EngineRequest, size: ImageSize) -> tuple[FusionPipeline, EngineHost]:
-    engine = EngineHost(request, size)
-    return FusionPipeline(engine, ThermalNormalizer()), engine
-
-
-def _fuse(pipeline: FusionPipeline, pair: ImagePair, stamp_ns: int) -> np.ndarray:
-    thermal = Frame(stamp_ns, "thermal", pair.thermal_encoding, pair.thermal)
-    return pipeline.fuse(thermal, Frame(stamp_ns, "rgb", "bgr8", pair.rgb)).pixels
-
-
-def _progress(items: Iterable[Item], description: str, total: int, quiet: bool) -> Iterable[Item]:
-    return track(items, description, total=total, console=Console(stderr=True), transient=True, disable=quiet)

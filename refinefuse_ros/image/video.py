@@ -60,11 +60,11 @@ class Mp4Writer:
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, rate_hz: float, quality_crf: int = 20) -> None:
+    def __init__(self, path: Path, rate_hz: float, quality_crf: int = 20, preset: str = "veryfast") -> None:
         self.path = path
         self._partial = path.with_name(path.stem + ".partial.mp4")
         self._rate = Fraction(rate_hz).limit_denominator(1001)
-        self._options = {"crf": str(quality_crf), "preset": "veryfast"}
+        self._options = {"crf": str(quality_crf), "preset": preset}
         self._container = None
         self._stream = None
 

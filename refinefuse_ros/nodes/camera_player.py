@@ -1,16 +1,19 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """Two cameras without hardware: publishes a pair source as thermal and RGB topics, at its own pace.
 
-Both images of a pair carry the same stamp, the moment of the tick that published them. Images are prepared one ahead in
-the publishing thread, so that a tick only publishes.
+Both images of a pair carry the same stamp, the moment of the tick that published them. One thread reads the source and
+prepares messages ahead, another publishes them in time.
 """
 
 from __future__ import annotations
 
+import os
+import queue
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +42,16 @@ SETTLE_S = 0.5
 FOCAL_PER_WIDTH = 0.866
 # 8-bit thermal sources are spread over the range of a 14-bit camera when they are published as mono16.
 COUNTS_PER_GREY = 64
+PREPARED_AHEAD = 2
+PREPARING_NICENESS = 19
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pair's messages with their publishers, in publishing order, and the time until the next pair."""
+
+    messages: list[tuple[Publisher, Image | CameraInfo]]
+    period_s: float
 
 
 @dataclass(frozen=True)
@@ -109,12 +122,18 @@ class CameraPlayer(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._play, name="player")
-        self._thread.start()
+        self._prepared: queue.Queue[Prepared | None] = queue.Queue(PREPARED_AHEAD)
+        self._threads = [threading.Thread(target=work) for work in (self._prepare_all, self._play)]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
+        """Stop playing, at once."""
         self._stop.set()
-        self._thread.join()
+        with suppress(queue.Full):
+            self._prepared.put_nowait(None)  # wakes a publisher that waits for the source
+        for thread in self._threads:
+            thread.join()
 
     def _camera_publishers(self, camera: str) -> tuple[Publisher, Publisher]:
         options = QoSOverridingOptions.with_default_policies()
@@ -129,24 +148,36 @@ class CameraPlayer(Node):
         if not self._wait_for_subscribers():
             return
         self.get_logger().info(f"playing {self._source.description}")
-        try:
-            self._publish_all()
-        except SourceError as error:
-            self.get_logger().error(f"Playing stops: {error}")
+        self._publish_all()
         self._done = True
 
     def _publish_all(self) -> None:
+        """Publish what `_prepare_all` lays ready, each pair at its time."""
         due = time.perf_counter()
-        for pair in self._pairs():
-            messages = self._prepare(pair)
+        while (prepared := self._prepared.get()) is not None:
             wait = due - time.perf_counter()
-            if wait < -pair.period_s:
+            if wait < -prepared.period_s:
                 self._late += 1
                 due = time.perf_counter()  # skip the missed ticks: two frames at once would be no camera
             elif self._stop.wait(max(wait, 0)):
                 return
-            self._publish(messages)
-            due += 1 / self._settings.rate_hz if self._settings.rate_hz else pair.period_s
+            self._publish(prepared)
+            due += prepared.period_s
+
+    def _prepare_all(self) -> None:
+        """Read, render and encode ahead, yielding to the stream that is played (codec threads inherit the niceness)."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICENESS)
+        try:
+            for pair in self._pairs():
+                self._put(self._prepare(pair))
+        except SourceError as error:
+            self.get_logger().error(f"Playing stops: {error}")
+        self._put(None)
+
+    def _put(self, prepared: Prepared | None) -> None:
+        while not self._stop.is_set():
+            with suppress(queue.Full):
+                return self._prepared.put(prepared, timeout=0.1)
 
     def _wait_for_subscribers(self) -> bool:
         """Whether the subscribers came before the node was stopped."""
@@ -159,33 +190,36 @@ class CameraPlayer(Node):
         return not self._stop.wait(SETTLE_S)
 
     def _pairs(self) -> Iterator[ImagePair]:
+        given = 0
         while True:
             for pair in self._source:
-                if self._stop.is_set() or (self._settings.pairs and self._published >= self._settings.pairs):
+                if self._stop.is_set() or (self._settings.pairs and given == self._settings.pairs):
                     return
+                given += 1
                 yield pair
             if not self._settings.loop:
                 return
 
-    def _prepare(self, pair: ImagePair) -> list[tuple[Publisher, Image | CameraInfo]]:
+    def _prepare(self, pair: ImagePair) -> Prepared:
         """The pair's four messages, still without a stamp."""
         thermal, encoding = pair.thermal, pair.thermal_encoding
         if encoding == "mono8" and self._settings.thermal_encoding == "mono16":
             thermal, encoding = thermal.astype(np.uint16) * COUNTS_PER_GREY, "mono16"
         frames = (
-            (self._thermal, Frame(0, self._settings.thermal_frame_id, encoding, thermal)),
             (self._rgb, Frame(0, self._settings.rgb_frame_id, "bgr8", pair.rgb)),
+            (self._thermal, Frame(0, self._settings.thermal_frame_id, encoding, thermal)),
         )
-        messages: list[tuple[Publisher, Image | CameraInfo]] = []
+        images, infos = [], []  # images first: a camera's info is no news, the other camera's image is waited for
         for (image_publisher, info_publisher), frame in frames:
             info = pinhole_camera_info(frame.size, FOCAL_PER_WIDTH * frame.size.width)
             info.header = header(frame)
-            messages += [(image_publisher, to_image(frame)), (info_publisher, info)]
-        return messages
+            images.append((image_publisher, to_image(frame)))
+            infos.append((info_publisher, info))
+        return Prepared([*images, *infos], 1 / self._settings.rate_hz if self._settings.rate_hz else pair.period_s)
 
-    def _publish(self, messages: list[tuple[Publisher, Image | CameraInfo]]) -> None:
+    def _publish(self, prepared: Prepared) -> None:
         stamp = self.get_clock().now().to_msg()
-        for publisher, message in messages:
+        for publisher, message in prepared.messages:
             message.header.stamp = stamp
             publisher.publish(message)
         self._published += 1

@@ -52,6 +52,7 @@ class FusionDiagnostics:
         self._node_name = node_name
         self._engine = engine
         self._cameras = {stream: CameraHealth(camera_timeout_ms) for stream in Stream}
+        self._age = {stream: LatencyWindow() for stream in Stream}
         self._published = RateMeter()
         self._latency = LatencyWindow()
         self._overhead = LatencyWindow()
@@ -60,6 +61,10 @@ class FusionDiagnostics:
     def received(self, stream: Stream, now_ns: int) -> None:
         self.ledger.received(stream)
         self._cameras[stream].arrived(now_ns)
+
+    def stamped(self, stream: Stream, age_ms: float) -> None:
+        """A frame was decoded `age_ms` after its stamp by the node's clock."""
+        self._age[stream].add(age_ms)
 
     def sends_alone(self, stream: Stream, now_ns: int) -> bool:
         """Whether this camera sends while the other one is missing."""
@@ -131,7 +136,9 @@ class FusionDiagnostics:
     ) -> DiagnosticStatus:
         camera = cameras[stream]
         judgement = judge_camera(stream, cameras, parameters.on_missing == "passthrough")
-        return self._status(f"{stream} camera", judgement, {"rate_hz": camera.rate_hz, "age_ms": camera.age_ms})
+        values = {"rate_hz": camera.rate_hz, "since_last_ms": camera.age_ms}
+        values |= _latency_values("stamp_to_arrival_ms", self._age[stream].percentiles(), ("p50", "p99"))
+        return self._status(f"{stream} camera", judgement, values)
 
 
 def _latency_values(prefix: str, times: Percentiles, which: tuple[str, ...]) -> dict[str, float]:

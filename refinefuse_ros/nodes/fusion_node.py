@@ -11,20 +11,26 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.host import EngineHost
+from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
@@ -46,19 +52,22 @@ from refinefuse_ros.stream.slot import LatestSlot
 from refinefuse_ros.stream.timing import NS_PER_MS
 
 SUBSCRIPTION_DEPTH = 5
-FUSED_DEPTH = 5
+PUBLISHER_DEPTH = 5
 DIAGNOSTICS_PERIOD_S = 1.0
 # A worker that waits for a pair looks this often for RGB frames whose partner did not come.
 IDLE_POLL_S = 0.005
 LOG_THROTTLE_S = 5.0
+# What rclpy raises for a qos_overrides parameter that is no policy, of another type, or refused.
+QOS_ERRORS = (RuntimeError, InvalidParameterTypeException, InvalidQosOverridesError)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded frame and what decoding it cost, for the pair's bill."""
+    """A decoded frame, what decoding it cost, and when that was done by the performance counter."""
 
     frame: Frame
     decode_ms: float
+    ready_ns: int
 
 
 @dataclass(frozen=True)
@@ -83,48 +92,46 @@ class FusionNode(LifecycleNode):
         super().__init__("fusion")
         self._declared = DeclaredParameters(self, FusionParameters)
         self._settings = self._declared.read()
-        self._worker: threading.Thread | None = None
         self._engine: EngineHost | None = None
-        self.configure_error = ""
+        self._worker: threading.Thread | None = None
+        self._diagnostics_timer: Timer | None = None
+        self._own_publishers: list[LifecyclePublisher] = []
+        self._camera_subscriptions: list[Subscription] = []
+        self._camera_infos: dict[Stream, CameraInfo] = {}
+        self.start_error = ""
 
     # -- life cycle ----------------------------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._settings = parameters = self._declared.read()
+        self._settings = settings = self._declared.read()
         try:
-            self._synchronizer = create_synchronizer(parameters.sync_policy, parameters.sync_config())
-            self._engine = EngineHost(
-                parameters.engine_request(), parameters.engine_size(), parameters.engine_max_failures
-            )
-        except (EngineError, StartError) as error:
-            self.get_logger().error(str(error))
-            self.configure_error = str(error)
-            return TransitionCallbackReturn.FAILURE
+            self._synchronizer = create_synchronizer(settings.sync_policy, settings.sync_config())
+            self._engine = EngineHost(settings.engine_request(), settings.engine_size(), settings.engine_max_failures)
+            self._create_publishers()
+        except (UserError, *QOS_ERRORS) as error:
+            self._release()
+            return self._failed(error)
         info = self._engine.info
         self.get_logger().info(
             f"engine: {info.model} at {info.size} in {info.precision} on {info.device} by {info.backend}: {info.reason}"
         )
-        self._monitor = FusionDiagnostics(self.get_name(), self._engine, parameters.camera_timeout_ms)
-        self._pipeline = FusionPipeline(
-            self._engine,
-            ThermalNormalizer(parameters.normalization_config()),
-            parameters.fused_encoding,
-            self._monitor.stages,
-        )
-        self._camera_infos: dict[Stream, CameraInfo] = {}
-        self._create_publishers()
+        self._monitor = FusionDiagnostics(self.get_name(), self._engine, settings.camera_timeout_ms)
+        normalizer = ThermalNormalizer(settings.normalization_config())
+        self._pipeline = FusionPipeline(self._engine, normalizer, settings.fused_encoding, self._monitor.stages)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._slot: LatestSlot[Pair[Decoded] | Single] = LatestSlot()
+        try:
+            self._create_subscriptions()
+        except QOS_ERRORS as error:
+            self._stop_streaming()
+            return self._failed(error)
         self._worker = threading.Thread(target=self._work, name="fusion worker")
         self._worker.start()
-        result = super().on_activate(state)
-        self._create_subscriptions()
-        self._diagnostics_timer = self.create_timer(
-            DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
-        return result
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # diagnostics go on when /clock stands still
+        self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
+        return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._stop_streaming()
@@ -143,66 +150,60 @@ class FusionNode(LifecycleNode):
         self._stop_streaming()
         self._release()
 
-    def _create_publishers(self) -> None:
-        self._fused_publisher = self._lifecycle_publisher(Image, "fused/image_raw")
-        self._fused_info_publisher = self._lifecycle_publisher(CameraInfo, "fused/camera_info")
-        self._fused_compressed_publisher = self._lifecycle_publisher(CompressedImage, "fused/image_raw/compressed")
-        self._diagnostics_publisher = self.create_lifecycle_publisher(DiagnosticArray, "/diagnostics", 10)
+    def _failed(self, error: Exception) -> TransitionCallbackReturn:
+        """Refuse a transition, keeping the sentence for whoever started the node."""
+        self.start_error = str(error) if isinstance(error, UserError) else f"A QoS override cannot be used: {error}."
+        self.get_logger().error(self.start_error)
+        return TransitionCallbackReturn.FAILURE
 
-    def _lifecycle_publisher(self, kind: type, topic: str):
-        qos = QoSProfile(depth=FUSED_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
-        return self.create_lifecycle_publisher(
-            kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
-        )
+    def _create_publishers(self) -> None:
+        self._fused_publisher = self._publisher(Image, "fused/image_raw")
+        self._fused_info_publisher = self._publisher(CameraInfo, "fused/camera_info")
+        self._fused_compressed_publisher = self._publisher(CompressedImage, "fused/image_raw/compressed")
+        self._diagnostics_publisher = self._publisher(DiagnosticArray, "/diagnostics")
+
+    def _publisher(self, kind: type, topic: str) -> LifecyclePublisher:
+        qos = QoSProfile(depth=PUBLISHER_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+        overrides = QoSOverridingOptions.with_default_policies()
+        publisher = self.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=overrides)
+        self._own_publishers.append(publisher)
+        return publisher
 
     def _create_subscriptions(self) -> None:
-        transports = {
-            Stream.THERMAL: self._settings.thermal_transport,
-            Stream.RGB: self._settings.rgb_transport,
-        }
-        self._camera_subscriptions = []
+        transports = {Stream.THERMAL: self._settings.thermal_transport, Stream.RGB: self._settings.rgb_transport}
         for stream, transport in transports.items():
             kind, suffix = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
-            topics = (
-                (kind, f"{stream}/image_raw{suffix}", self._on_image),
-                (CameraInfo, f"{stream}/camera_info", self._on_info),
-            )
-            for message_kind, topic, callback in topics:
-                qos = QoSProfile(depth=SUBSCRIPTION_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
-                self._camera_subscriptions.append(
-                    self.create_subscription(
-                        message_kind,
-                        topic,
-                        partial(callback, stream),
-                        qos,
-                        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                    )
-                )
+            self._subscribe(kind, f"{stream}/image_raw{suffix}", partial(self._on_image, stream))
+            self._subscribe(CameraInfo, f"{stream}/camera_info", partial(self._on_info, stream))
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        qos = QoSProfile(depth=SUBSCRIPTION_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+        overrides = QoSOverridingOptions.with_default_policies()
+        self._camera_subscriptions.append(
+            self.create_subscription(kind, topic, callback, qos, qos_overriding_options=overrides)
+        )
 
     def _stop_streaming(self) -> None:
-        if self._worker is None:
-            return
         for subscription in self._camera_subscriptions:
             self.destroy_subscription(subscription)
-        self.destroy_timer(self._diagnostics_timer)
-        if self._slot.close() is not None:
-            self._monitor.ledger.superseded()
-        self._worker.join()
-        self._worker = None
-        self._monitor.ledger.account(self._synchronizer.flush())
+        self._camera_subscriptions = []
+        if self._diagnostics_timer is not None:
+            self.destroy_timer(self._diagnostics_timer)
+            self._diagnostics_timer = None
+        if self._worker is not None:
+            if isinstance(self._slot.close(), Pair):
+                self._monitor.ledger.superseded()
+            self._worker.join()
+            self._worker = None
+            self._monitor.ledger.account(self._synchronizer.flush())
 
     def _release(self) -> None:
-        if self._engine is None:
-            return
-        self._engine.close()
-        self._engine = None
-        for publisher in (
-            self._fused_publisher,
-            self._fused_info_publisher,
-            self._fused_compressed_publisher,
-            self._diagnostics_publisher,
-        ):
+        for publisher in self._own_publishers:
             self.destroy_lifecycle_publisher(publisher)
+        self._own_publishers = []
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
 
     # -- the way of a frame --------------------------------------------------------------------------------------------
 
@@ -220,10 +221,12 @@ class FusionNode(LifecycleNode):
         except MalformedImage as error:
             self._reject(stream, error)
             return
-        decode_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
+        ready_ns = time.perf_counter_ns()
+        decode_ms = (ready_ns - start_ns) / NS_PER_MS
         self._monitor.stages.add("decode", decode_ms)
+        self._monitor.stamped(stream, (self.get_clock().now().nanoseconds - frame.stamp_ns) / NS_PER_MS)
         add = self._synchronizer.add_thermal if stream is Stream.THERMAL else self._synchronizer.add_rgb
-        self._book(add(frame.stamp_ns, Decoded(frame, decode_ms), arrival_ns))
+        self._book(add(frame.stamp_ns, Decoded(frame, decode_ms, ready_ns), arrival_ns))
         if stream is Stream.THERMAL and self._passes_through(stream, arrival_ns):
             self._put(Single(stream, frame))  # without RGB frames the synchroniser would keep it for long
 
@@ -260,6 +263,7 @@ class FusionNode(LifecycleNode):
     def _fuse_and_publish(self, pair: Pair[Decoded]) -> None:
         thermal, rgb = pair.thermal.payload, pair.rgb.payload
         start_ns = time.perf_counter_ns()
+        self._monitor.stages.add("wait", (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS)
         try:
             fused = self._pipeline.fuse(thermal.frame, rgb.frame)
         except EngineError as error:
@@ -334,13 +338,14 @@ def start(node: FusionNode) -> None:
     """Configure and activate, unless a lifecycle manager is to do it.
 
     Raises:
-        StartError: the node cannot be configured.
+        StartError: the node cannot be configured or activated.
     """
     if not node.get_parameter("autostart").value:
         return
     if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-        raise StartError(node.configure_error)
-    node.trigger_activate()
+        raise StartError(node.start_error)
+    if node.trigger_activate() != TransitionCallbackReturn.SUCCESS:
+        raise StartError(node.start_error)
 
 
 def main() -> int:

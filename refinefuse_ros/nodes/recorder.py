@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 import time
-from collections import OrderedDict
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 
 from refinefuse_ros.image.contact_sheet import Moment, write_contact_sheet
@@ -37,8 +39,8 @@ from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S, LatencyWindow, Rat
 REPORT_PERIOD_S = 0.5
 # How long the last frames and diagnostics may take to come in after the player has finished.
 DRAIN_S = 5.0
-KEPT_FRAMES = 30
-WRITER_NICENESS = 10
+KEPT_FRAMES = 10
+WRITER_NICENESS = 19
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,18 @@ class Recorder(Node):
         self._arrivals: list[int] = []
         self._statuses: dict[str, dict] = {}
         self._finished_at_ns: int | None = None
-        self._recent: dict[Stream, OrderedDict[int, Frame]] = {stream: OrderedDict() for stream in Stream}
+        self._recent: dict[Stream, deque[bytes]] = {stream: deque(maxlen=KEPT_FRAMES) for stream in Stream}
         self._moments: list[Moment] = []
         self._to_write: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
         self._writer_error = ""
         self._writer = threading.Thread(target=self._write_video, name="video writer")
         self._writer.start()
         reliable = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
-        best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._fused = self.create_subscription(Image, "fused/image_raw", self._on_fused, reliable)
         self._fused_info_count = 0
         self.create_subscription(CameraInfo, "fused/camera_info", self._on_fused_info, reliable)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        for stream in Stream:
-            self.create_subscription(Image, f"{stream}/image_raw", partial(self._on_camera, stream), best_effort)
+        self._cameras: dict[Stream, Subscription] = {}
         self.create_timer(REPORT_PERIOD_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def close(self) -> None:
@@ -103,11 +103,23 @@ class Recorder(Node):
             write_contact_sheet(self._output / "contact_sheet.png", self._moments)
         self._print_report(final=True)
 
-    def _on_camera(self, stream: Stream, message: Image) -> None:
-        recent = self._recent[stream]
-        recent[to_ns(message.header.stamp)] = to_frame(message)
-        while len(recent) > KEPT_FRAMES:
-            recent.popitem(last=False)
+    def _watch_cameras(self) -> None:
+        """Subscribe to the cameras until the next moment is kept: all the time, it would slow what is measured here."""
+        if self._cameras:
+            return
+        for stream in Stream:
+            qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+            on_image = partial(self._on_camera, stream)
+            self._cameras[stream] = self.create_subscription(Image, f"{stream}/image_raw", on_image, qos, raw=True)
+
+    def _leave_cameras(self) -> None:
+        for stream, subscription in self._cameras.items():
+            self.destroy_subscription(subscription)
+            self._recent[stream].clear()
+        self._cameras = {}
+
+    def _on_camera(self, stream: Stream, serialized: bytes) -> None:
+        self._recent[stream].append(serialized)
 
     def _on_fused_info(self, message: CameraInfo) -> None:
         self._fused_info_count += 1
@@ -120,14 +132,24 @@ class Recorder(Node):
         self._rate.tick(now_ns)
         self._to_write.put(fused.pixels)
         elapsed_s = (self._arrivals[-1] - self._arrivals[0]) / NS_PER_S
-        due_s = (len(self._moments) + 0.5) * self._settings.duration_s / self._settings.moments
+        due_s = len(self._moments) * self._settings.duration_s / self._settings.moments
         if elapsed_s >= due_s and len(self._moments) < self._settings.moments:
+            self._watch_cameras()
             self._keep_moment(f"{elapsed_s:.1f} s", fused)
 
     def _keep_moment(self, caption: str, fused: Frame) -> None:
-        sources = [self._recent[stream].get(fused.stamp_ns) for stream in (Stream.THERMAL, Stream.RGB)]
-        if all(source is not None for source in sources):
-            self._moments.append(Moment(caption, *sources, fused))
+        thermal, rgb = (self._source_of(fused, stream) for stream in (Stream.THERMAL, Stream.RGB))
+        if thermal is not None and rgb is not None:
+            self._moments.append(Moment(caption, thermal, rgb, fused))
+            self._leave_cameras()
+
+    def _source_of(self, fused: Frame, stream: Stream) -> Frame | None:
+        """The camera's frame with the fused frame's stamp, if it has come."""
+        for serialized in reversed(self._recent[stream]):
+            message = deserialize_message(serialized, Image)
+            if to_ns(message.header.stamp) == fused.stamp_ns:
+                return to_frame(message)
+        return None
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -163,7 +185,7 @@ class Recorder(Node):
         # The encoder (its own threads inherit this) yields to the stream that is being measured.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WRITER_NICENESS)
         try:
-            with Mp4Writer(self._output / "fused.mp4", self._settings.rate_hz) as writer:
+            with Mp4Writer(self._output / "fused.mp4", self._settings.rate_hz, preset="ultrafast") as writer:
                 while (pixels := self._to_write.get()) is not None:
                     writer.write(pixels)
         except OSError as error:
@@ -171,6 +193,8 @@ class Recorder(Node):
             self.get_logger().error(self._writer_error)
 
     def _report(self) -> None:
+        if not self._arrivals and self.count_publishers("fused/image_raw"):
+            self._watch_cameras()  # the player waits for this: from now on nothing of the stream is missed
         self._print_report(final=False)
 
     def _print_report(self, final: bool) -> None:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
@@ -15,7 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
-from refinefuse_ros.nodes.messages import pinhole_camera_info, to_image, to_ns, to_stamp
+from refinefuse_ros.nodes.messages import header, pinhole_camera_info, to_image, to_ns, to_stamp
 from refinefuse_ros.pipeline import FusionPipeline
 
 pytestmark = pytest.mark.integration
@@ -266,6 +269,73 @@ def test_what_cannot_start_says_why_in_one_line_and_exits_1(rig, parameters, sen
     assert last_line.startswith("error: ")
     assert sentence in last_line
     assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("topic", ["/fused/image_raw.publisher", "/rgb/image_raw.subscription"])
+def test_a_qos_override_that_is_none_ends_it_with_a_sentence(rig, topic) -> None:
+    process = rig.start("fusion_node", **{f"qos_overrides.{topic}.reliability": "nonsense"})
+    assert process.wait(20) == 1
+    assert "A QoS override cannot be used: " in process.output.strip().splitlines()[-1]
+    assert "nonsense" in process.output
+
+
+def change_state(rig, transition: int):
+    client = rig.node.create_client(ChangeState, "/fusion/change_state")
+    assert rig.spin_until(client.service_is_ready)
+    return client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+
+
+def test_a_lifecycle_manager_leads_it_through_all_states_twice(rig) -> None:
+    rig.start("fusion_node", **SMALL_ENGINE, autostart=False)
+    index = 0
+    for _ in range(2):
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            done = change_state(rig, transition)
+            assert rig.spin_until(done.done, 10), rig.output()
+            assert done.result().success
+        rig.fused.clear()
+        while not rig.fused and index < 200:
+            publish_pair(rig, index)
+            rig.spin_for(0.1)
+            index += 1
+        assert rig.fused, rig.output()
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+            done = change_state(rig, transition)
+            assert rig.spin_until(done.done, 10), rig.output()
+            assert done.result().success
+
+
+def test_a_transition_that_is_not_allowed_does_not_end_it(rig) -> None:
+    first = start_streaming(rig)
+    change_state(rig, Transition.TRANSITION_CONFIGURE)  # it is active: rcl refuses, and rclpy answers nothing
+    rig.spin_for(0.5)
+    publish_pair(rig, first)
+    assert rig.spin_until(lambda: bool(rig.fused), 5), rig.output()
+
+
+def test_a_looping_recording_keeps_being_fused(rig) -> None:
+    start_streaming(rig)
+    for round_ in range(2):
+        for index in range(1000, 1010):  # the second round jumps back
+            publish_pair(rig, index)
+            rig.spin_for(0.04)
+        assert rig.spin_until(lambda count=10 * (round_ + 1): len(rig.fused) == count, 5), rig.output()
+    assert rig.spin_until(lambda: rig.value("frames", "resets") == "1" and settled(rig), 5)
+
+
+def test_compressed_cameras_are_fused(rig) -> None:
+    topics = {camera: f"{camera}/image_raw/compressed" for camera in ("thermal", "rgb")}
+    publishers = {camera: rig.node.create_publisher(CompressedImage, topic, 10) for camera, topic in topics.items()}
+    rig.start("fusion_node", **SMALL_ENGINE, thermal__transport="compressed", rgb__transport="compressed")
+    assert rig.spin_until(lambda: all(p.get_subscription_count() for p in publishers.values())), rig.output()
+    for index in range(100):
+        for camera, frame, suffix in (("thermal", thermal_frame(index), ".png"), ("rgb", rgb_frame(index), ".jpg")):
+            data = cv2.imencode(suffix, frame.pixels)[1].tobytes()
+            codec = {"thermal": "mono16; png compressed ", "rgb": "bgr8; jpeg compressed bgr8"}[camera]
+            publishers[camera].publish(CompressedImage(header=header(frame), format=codec, data=data))
+        if rig.spin_until(lambda: bool(rig.fused), 0.2):
+            break
+    assert (rig.fused[0].width, rig.fused[0].height) == SIZE
 
 
 def test_truncated_model_is_refused(rig, tmp_path) -> None:
