@@ -51,22 +51,19 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return
-    for option, value in (
-        (M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES),
-        (M_TRIM_THRESHOLD, KEPT_BYTES),
-        (M_TOP_PAD, KEPT_BLOCK_BYTES),
-    ):
-        mallopt(option, value)
+    mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES)
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    mallopt(M_TOP_PAD, KEPT_BLOCK_BYTES)
 
 
 def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | None = None) -> int:
-    """Run a node until SIGINT, SIGTERM or its own `request_stop`; returns the process's exit status.
+    """Run a node until SIGINT, SIGTERM or its own `finished`; returns the process's exit status.
 
     Args:
         create: makes the node; rclpy is up.
         after_start: what to do once, before spinning.
 
-    `StartError` and `ValueError` from either become one line on standard error and status 1. rclpy's own signal
+    `UserError` and `ValueError` (a refused parameter) become one line on standard error and status 1. rclpy's signal
     handlers are left out: they shut the context down under a running callback, and publishers with it.
     """
     stop = threading.Event()
@@ -83,11 +80,7 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
     node: Node | None = None
     try:
         node = create()
-        import os as _os
-
-        from rclpy.experimental import EventsExecutor
-
-        executor = EventsExecutor() if _os.environ.get("EV") else SingleThreadedExecutor()
+        executor = _create_executor()
         executor.add_node(node)
         if after_start is not None:
             after_start(node)
@@ -111,7 +104,7 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
 def _create_executor() -> Executor:
     """rclpy's event-driven executor where this rclpy has it: it saves a millisecond on the way of each frame.
 
-    The other one builds a new wait set of all services and subscriptions for every callback.
+    The other one builds a wait set of every service, timer and subscription anew for each callback.
     """
     try:
         from rclpy.experimental import EventsExecutor
