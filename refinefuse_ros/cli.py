@@ -56,6 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(fuse)
     _add_engine(fuse)
 
+    evaluate = _verb(
+        verbs, "evaluate", _evaluate, "measure fused results by the seven metrics, coarse gradients and flicker"
+    )
+    evaluate.add_argument("--thermal", type=Path, required=True, help="thermal image, folder or video")
+    evaluate.add_argument("--rgb", type=Path, required=True, help="RGB image, folder or video")
+    evaluate.add_argument("--fused", type=Path, help="fused results to measure, instead of fusing with a model")
+    evaluate.add_argument("--output", type=Path, help="also write the result to this JSON file")
+    _add_json(evaluate)
+    _add_engine(evaluate)
+
     play = _verb(verbs, "play", _play, "publish a thermal and an RGB source as two camera topics")
     play.add_argument("--thermal", type=Path, required=True, help="thermal image, folder or video")
     play.add_argument("--rgb", type=Path, required=True, help="RGB image, folder or video")
@@ -117,6 +127,17 @@ def _fuse(options: argparse.Namespace) -> None:
     result = fuse_files(options.thermal, options.rgb, options.output, _engine_request(options), quiet=options.json)
     if options.json:
         print(json.dumps(result.to_dict(), indent=2))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from refinefuse_ros.evaluation.files import evaluate_pairs
+
+    request = None if options.fused else _engine_request(options)
+    card = evaluate_pairs(options.thermal, options.rgb, fused=options.fused, request=request, quiet=options.json)
+    if options.output:
+        card.write_json(options.output)
+    if options.json:
+        print(json.dumps(card.to_dict(), indent=2))
 
 
 def _play(options: argparse.Namespace) -> None:

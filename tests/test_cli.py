@@ -55,3 +55,12 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
         main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out == f"refinefuse {__version__}\n"
+
+
+def test_evaluate_measures_given_results_and_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = write_images(tmp_path)[:4]
+    fused, output = tmp_path / "v.png", tmp_path / "scores.json"
+    assert main(["evaluate", *arguments, "--fused", str(fused), "--output", str(output), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(output.read_text())
+    assert (printed["count"], printed["metrics"]["ecg"]["mean"]) == (1, 0.0)

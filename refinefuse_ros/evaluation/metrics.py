@@ -361,6 +361,5 @@ def _edges(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _coarse_gradient(plane: np.ndarray) -> np.ndarray:
     """Gradient magnitude of the blurred plane in levels per pixel, float32 (H, W), for ECG."""
     blurred = cv2.GaussianBlur(plane.astype(np.float32), (0, 0), _ECG_SIGMA_PX)
-    return cv2.magnitude(
-        cv2.Sobel(blurred, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(blurred, cv2.CV_32F, 0, 1, scale=1 / 8)
-    )
+    gx, gy = (cv2.Sobel(blurred, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    return np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last digit depends on where the planes lie in memory

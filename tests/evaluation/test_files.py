@@ -1,0 +1,189 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Scoring files: the same numbers whether the fused images are read or made, and one bad file costs only itself."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import astuple
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse_ros.engine.factory import EngineRequest
+from refinefuse_ros.evaluation.files import evaluate_pairs
+from refinefuse_ros.evaluation.metrics import evaluate_pair, to_grey
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
+from refinefuse_ros.image.files import SourceError
+from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.video import Mp4Writer
+from refinefuse_ros.offline import fuse_files
+
+MSRS_VAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "msrs_val"
+NANO = EngineRequest("nano")
+
+
+def smooth(seed: int, shape: tuple[int, ...] = (48, 64)) -> np.ndarray:
+    """Blobs over the whole range, uint8, so that no metric is degenerate."""
+    noise = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+
+
+def write(folder: Path, name: str, pixels: np.ndarray) -> None:
+    folder.mkdir(exist_ok=True, parents=True)
+    assert cv2.imwrite(str(folder / name), pixels)
+
+
+def write_triples(root: Path, *names: str) -> None:
+    for seed, name in enumerate(names):
+        write(root / "thermal", name, smooth(3 * seed))
+        write(root / "rgb", name, smooth(3 * seed + 1, (48, 64, 3)))
+        write(root / "fused", name, smooth(3 * seed + 2, (48, 64, 3)))
+
+
+def write_video(path: Path, frames: int, shape: tuple[int, int, int] = (48, 64, 3)) -> None:
+    """A clip whose picture stands still, but for a square that moves."""
+    with Mp4Writer(path, 25.0, quality_crf=1) as writer:
+        for index in range(frames):
+            pixels = smooth(len(path.stem), shape)
+            pixels[10:20, 3 * index : 3 * index + 10] = 255
+            writer.write(pixels)
+
+
+def test_given_images_are_scored_by_name_with_the_pinned_metrics(tmp_path: Path) -> None:
+    write_triples(tmp_path, "b.png", "a.png")
+    (tmp_path / "fused/a.png").rename(tmp_path / "fused/a.bmp")
+    card = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", quiet=True)
+    assert [pair.name for pair in card.pairs] == ["a", "b"]
+    assert card.pairs[1].metrics == evaluate_pair(
+        smooth(0), to_grey(smooth(1, (48, 64, 3))), to_grey(smooth(2, (48, 64, 3)))
+    )
+    assert (card.flicker, card.skipped, card.provenance.engine) == (None, [], None)
+    assert card.provenance.fused == str(tmp_path / "fused")
+
+
+def test_a_model_scores_as_its_fused_files_do_and_twice_the_same(tmp_path: Path) -> None:
+    write_triples(tmp_path, "a.png", "b.png")
+    write(tmp_path / "thermal", "c.png", smooth(9).astype(np.uint16) * 20 + 3000)
+    write(tmp_path / "rgb", "c.png", smooth(10, (50, 70, 3)))
+    sources = tmp_path / "thermal", tmp_path / "rgb"
+    fuse_files(*sources, tmp_path / "ours", NANO, quiet=True)
+    made, again = (evaluate_pairs(*sources, request=NANO, quiet=True) for _ in range(2))
+    read = evaluate_pairs(*sources, fused=tmp_path / "ours", quiet=True)
+    assert made.pairs == read.pairs == again.pairs
+    assert made.to_dict() | {"seconds": 0} == again.to_dict() | {"seconds": 0}
+    assert len(made.pairs) == 3
+    assert len(made.provenance.engine["artifact_sha256"]) == 64
+
+
+def test_a_deep_thermal_image_is_scored_as_the_plane_that_was_fused(tmp_path: Path) -> None:
+    write_triples(tmp_path, "a.png")
+    counts = smooth(9).astype(np.uint16) * 20 + 3000
+    write(tmp_path / "thermal", "a.png", counts)
+    score = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", quiet=True).pairs[0]
+    vis, fused = (to_grey(smooth(seed, (48, 64, 3))) for seed in (1, 2))
+    assert score.metrics == evaluate_pair(ThermalNormalizer().normalize(counts, 0), vis, fused)
+
+
+def test_three_single_images_are_scored_whatever_their_names(tmp_path: Path) -> None:
+    write_triples(tmp_path, "a.png")
+    (tmp_path / "fused/a.png").rename(tmp_path / "result.png")
+    paths = tmp_path / "thermal/a.png", tmp_path / "rgb/a.png"
+    assert len(evaluate_pairs(*paths, fused=tmp_path / "result.png", quiet=True).pairs) == 1
+
+
+def test_what_cannot_be_scored_is_left_out_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_triples(tmp_path, "broken.png", "good.png", "lonely.png", "no_fused.png", "other_size.png", "tiny.png")
+    (tmp_path / "thermal/lonely.png").unlink()
+    (tmp_path / "fused/no_fused.png").unlink()
+    (tmp_path / "fused/broken.png").write_bytes(b"no image")
+    write(tmp_path / "fused", "other_size.png", smooth(0, (50, 64)))
+    for folder in ("thermal", "rgb", "fused"):
+        write(tmp_path / folder, "tiny.png", smooth(0, (40, 64)))
+    card = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", quiet=True)
+    assert [pair.name for pair in card.pairs] == ["good"]
+    for sentence, fragment in zip(
+        card.skipped,
+        (
+            "thermal holds 1 image(s) whose name is not in the other folders (no_fused.png)",
+            "rgb holds 2 image(s) whose name is not in the other folders (lonely.png, no_fused.png)",
+            "fused holds 1 image(s) whose name is not in the other folders (lonely.png)",
+            "broken.png is not a readable image",
+            "other_size: the fused image is 64x50 pixels but the RGB image is 64x48",
+            "tiny: 64x40 pixels are too few to score; use images of at least 41 a side",
+        ),
+        strict=True,
+    ):
+        assert fragment in sentence
+    printed = capsys.readouterr()
+    assert printed.err.count("skipped: ") == 6
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("mode", ["read", "fuse"])
+def test_videos_are_scored_frame_by_frame_with_flicker(tmp_path: Path, mode: str) -> None:
+    for name, frames in (("thermal", 9), ("rgb", 7), ("fused", 7)):
+        write_video(tmp_path / f"{name}.mp4", frames)
+    sources = tmp_path / "thermal.mp4", tmp_path / "rgb.mp4"
+    how = {"fused": tmp_path / "fused.mp4"} if mode == "read" else {"request": NANO}
+    card = evaluate_pairs(*sources, **how, quiet=True)
+    assert [pair.name for pair in card.pairs] == [f"rgb frame {index}" for index in range(7)]
+    assert card.flicker is not None
+    assert 0 <= card.flicker < 2
+    (sentence,) = card.skipped
+    assert "thermal.mp4 says it has 9 frames but only the first 7 were scored" in sentence
+
+
+@pytest.mark.parametrize(
+    ("thermal", "rgb", "fused", "sentence"),
+    [
+        ("nowhere", "rgb", "fused", "nowhere does not exist"),
+        ("thermal", "rgb", "nowhere", "nowhere does not exist"),
+        ("thermal", "rgb", "empty", r"No file name is in both .*empty \(0 files\)"),
+        ("empty", "rgb", "fused", r"No file name is in both .*empty \(0 files\)"),
+        ("thermal", "rgb", "b_only", "No file name is in all of"),
+        ("thermal", "rgb", "small", "a: the fused image is 32x24 pixels but the RGB image is 64x48"),
+        ("thermal", "rgb", "fused/a.png", "a file and a folder"),
+        ("clip.mp4", "clip.mp4", "small.mp4", "clip frame 0: the fused image is 48x46 pixels but the RGB image is 64x"),
+        ("small.mp4", "tiny.mp4", "tiny.mp4", "tiny frame 0: 40x40 pixels are too few to score"),
+        ("clip.mp4", "clip.mp4", "fused", "fused is not a readable video"),
+        ("clip.mp4", "broken.mp4", "clip.mp4", "broken.mp4 is not a readable video"),
+    ],
+)
+def test_what_cannot_be_scored_at_all_is_one_sentence(tmp_path, thermal, rgb, fused, sentence) -> None:
+    write_triples(tmp_path, "a.png")
+    write(tmp_path / "rgb", "b.png", smooth(0))
+    write(tmp_path / "b_only", "b.png", smooth(0))
+    write(tmp_path / "small", "a.png", smooth(0, (24, 32)))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    write_video(tmp_path / "clip.mp4", 2)
+    write_video(tmp_path / "small.mp4", 2, (46, 48, 3))
+    write_video(tmp_path / "tiny.mp4", 2, (40, 40, 3))
+    with pytest.raises(SourceError, match=sentence):
+        evaluate_pairs(tmp_path / thermal, tmp_path / rgb, fused=tmp_path / fused, quiet=True)
+
+
+def test_fused_images_and_a_model_exclude_each_other(tmp_path: Path) -> None:
+    for how in ({}, {"fused": tmp_path, "request": NANO}):
+        with pytest.raises(ValueError, match="either the fused images or the model"):
+            evaluate_pairs(tmp_path, tmp_path, **how)
+
+
+@pytest.mark.skipif(not MSRS_VAL.is_dir(), reason="the msrs_val pairs are not beside the repository")
+def test_published_fused_images_score_high_and_the_table_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("00004N.png", "00427D.png", "01222N.png"):
+        for folder in ("thermal", "rgb", "seafusion_fused"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            shutil.copy(MSRS_VAL / folder / name, tmp_path / folder / name)
+    card = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "seafusion_fused")
+    summary = card.summary()
+    assert summary["vif"].worst_pair == "00427D"
+    assert summary["ag"].worst_pair == "01222N"
+    assert "Qabf" in capsys.readouterr().out
+    visible = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "rgb", quiet=True).summary()
+    assert summary["scd"].mean > visible["scd"].mean + 0.5
+    assert len(astuple(card.pairs[0].metrics)) == len(METRIC_NAMES)
