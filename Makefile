@@ -31,9 +31,9 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip
 
 $(VENV)/.installed-runtime: setup.py | $(BIN)/python
-	$(BIN)/pip install --quiet --editable ".[ros]"
+	$(BIN)/pip install -qq --editable ".[ros]"
 	@touch $@
 
 $(VENV)/.installed-dev: setup.py | $(BIN)/python
-	$(BIN)/pip install --quiet --editable ".[dev]"
+	$(BIN)/pip install -qq --editable ".[dev]"
 	@touch $@ $(VENV)/.installed-runtime

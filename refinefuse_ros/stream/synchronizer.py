@@ -59,7 +59,7 @@ class SyncConfig:
     """
 
     slop_ms: float = 20.0
-    max_wait_ms: float = 20.0
+    max_wait_ms: float = 50.0
     thermal_hold_ms: float = 0.0
     queue_size: int = 10
 
