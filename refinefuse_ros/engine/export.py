@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,19 +14,61 @@ import openvino as ov
 import torch
 
 from refinefuse_ros import __version__
+from refinefuse_ros.engine.artifacts import find_model
+from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.network.deployable import Deployable
 from refinefuse_ros.network.model import RefineFuse
+from refinefuse_ros.network.weights import load_weights
+from refinefuse_ros.resources import sha256_of
+from refinefuse_ros.writing import write_whole
 
-__all__ = ["ExportError", "export_onnx", "largest_difference"]
+__all__ = ["FORMATS", "ExportError", "export_model", "export_onnx", "largest_difference"]
+
+FORMATS = ("onnx",)
+"""What `export_model` can make."""
+
 
 _OPSET = 18
 _INPUTS, _OUTPUT = ("thermal", "visible"), "fused"
 _ALLOWED_DIFFERENCE = 1  # grey level: what a last bit of float arithmetic does to a rounding
 
 
-class ExportError(RuntimeError):
+class ExportError(UserError):
     """An exported graph is not what torch computes, or cannot be made; the message is one sentence."""
+
+
+def export_model(model: str, output: Path | None = None, format: str = "onnx", size: ImageSize | None = None) -> Path:
+    """Make the deployable graph of a model's weights, for `refinefuse export`.
+
+    Args:
+        model: "base", "nano", or the path of a .safetensors file.
+        output: path of the graph; None is the model's name with the format's suffix in the current folder.
+        format: one of `FORMATS`.
+        size: of the images, for a graph of one size, which is the size rounded up to what the network divides
+            (the engines pad); None leaves height and width dynamic.
+
+    Returns:
+        The path of the graph.
+
+    Raises:
+        ExportError: the format is unknown, the model has no weights, or the graph differs from torch.
+        EngineError: there is no such model.
+        WeightsError: its weight file is damaged.
+        OSError: the graph cannot be written.
+    """
+    if format not in FORMATS:
+        raise ExportError(f"'{format}' is no format to export to; give one of {', '.join(FORMATS)}.")
+    files = find_model(model)
+    if files.weights is None:
+        raise ExportError(f"The model '{model}' has no .safetensors file; give one that has.")
+    network, name = load_weights(files.weights)
+    path = output if output is not None else Path(f"{files.weights.stem}.{format}")
+    if size is not None:
+        multiple = network.config.size_multiple
+        size = ImageSize(*(side + -side % multiple for side in size))
+    export_onnx(network, path, size, name, sha256_of(files.weights))
+    return path
 
 
 def export_onnx(
@@ -71,12 +112,7 @@ def export_onnx(
             f"The exported graph differs from torch by {difference} grey levels, where {_ALLOWED_DIFFERENCE}"
             f" is allowed; nothing was written to {path}."
         )
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, content)
 
 
 def largest_difference(model: RefineFuse, graph: bytes, sizes: Sequence[ImageSize], seed: int = 0) -> int:

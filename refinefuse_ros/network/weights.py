@@ -6,15 +6,16 @@ Never pickle.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from refinefuse_ros.errors import UserError
 from refinefuse_ros.network.model import RefineFuse, RefineFuseConfig
 from refinefuse_ros.network.variants import build
+from refinefuse_ros.writing import write_whole
 
 __all__ = ["WeightsError", "load_weights", "save_weights"]
 
@@ -22,7 +23,7 @@ _CONFIG_KEY = "refinefuse_config"
 _NAME_KEY = "refinefuse_name"
 
 
-class WeightsError(Exception):
+class WeightsError(UserError):
     """A weight file cannot be used; the message is one sentence that names it and says what to do."""
 
 
@@ -34,12 +35,7 @@ def save_weights(model: RefineFuse, path: Path, name: str) -> None:
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     metadata = {_CONFIG_KEY: json.dumps(asdict(model.config)), _NAME_KEY: name}
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(save(tensors, metadata))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, save(tensors, metadata))
 
 
 def load_weights(path: Path) -> tuple[RefineFuse, str]:

@@ -216,7 +216,7 @@ def test_slop_is_inclusive_and_no_pair_exceeds_it() -> None:
 
 def test_late_thermal_camera_pairs_with_the_next_rgb_frame_within_the_slop() -> None:
     thermal = camera(THERMAL, PERIOD_30_HZ, 60, latency_ns=45 * MS)
-    rig = Rig(SyncConfig(slop_ms=50)).feed(merged(thermal, camera(RGB, PERIOD_30_HZ, 60)))
+    rig = Rig(SyncConfig(slop_ms=50, max_wait_ms=20)).feed(merged(thermal, camera(RGB, PERIOD_30_HZ, 60)))
     assert len(rig.pairs) >= 57
     assert max(pair.offset_ns for pair in rig.pairs) == PERIOD_30_HZ
 
@@ -258,13 +258,13 @@ def test_deadline_is_that_of_the_oldest_waiting_frame() -> None:
 
 
 def test_waiting_frame_keeps_its_max_wait_when_the_callers_clock_jumps_back() -> None:
-    rig = Rig().feed([Arrival(START, RGB, START), Arrival(MS, RGB, START + 33 * MS)])
+    rig = Rig(SyncConfig(max_wait_ms=20)).feed([Arrival(START, RGB, START), Arrival(MS, RGB, START + 33 * MS)])
     assert rig.synchronizer.next_deadline_ns() == 21 * MS
     assert rig.run_clock_to(21 * MS).accounts["rgb unpaired"] == 2
 
 
 def test_clock_read_slightly_out_of_order_by_another_thread_decides_nothing_early() -> None:
-    rig = Rig().feed([Arrival(START, RGB, START), Arrival(START - MS, THERMAL, START - 10 * MS)])
+    rig = Rig(SyncConfig(max_wait_ms=20)).feed([Arrival(START, RGB, START), Arrival(START - MS, THERMAL, START - 10 * MS)])
     assert rig.pairs == []
     assert rig.synchronizer.next_deadline_ns() == START + 20 * MS
 

@@ -16,6 +16,7 @@ from refinefuse_ros.training.losses import (
     FusionLoss,
     LossConfig,
     contrast_mask,
+    distance_to_teacher,
     excess_coarse_gradient,
     thermal_saliency,
 )
@@ -70,6 +71,21 @@ def test_only_the_signed_texture_minds_an_inverted_edge():
     inverted = 1.0 - ramp
     assert term("texture", LossConfig(texture="magnitude"), inverted, ramp, flat(0.5), flat(0.0)) < 1e-5
     assert term("texture", LossConfig(texture="signed"), inverted, ramp, flat(0.5), flat(0.0)) > 0.1
+
+
+@pytest.mark.parametrize("texture", ["magnitude", "signed"])
+def test_texture_gain_aims_at_steeper_gradients(texture: str):
+    ramp = torch.linspace(0, 0.5, 32).expand(1, 1, 32, 32)
+    config = LossConfig(texture=texture, texture_gain=1.5)
+    assert term("texture", config, 1.5 * ramp, ramp, flat(0.5), flat(0.0)) == pytest.approx(0.0, abs=1e-6)
+    assert term("texture", config, ramp, ramp, flat(0.5), flat(0.0)) > 0.05
+
+
+def test_the_teacher_is_matched_in_level_and_gradient():
+    ramp = torch.linspace(0, 0.5, 32).expand(1, 1, 32, 32)
+    assert distance_to_teacher(ramp, ramp) == 0
+    assert distance_to_teacher(flat(0.5), flat(0.3)) == pytest.approx(0.2)
+    assert distance_to_teacher(ramp, flat(0.25)) > (ramp - 0.25).abs().mean()
 
 
 def test_coarse_penalty_is_the_evaluations_measure():
