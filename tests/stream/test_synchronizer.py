@@ -264,7 +264,9 @@ def test_waiting_frame_keeps_its_max_wait_when_the_callers_clock_jumps_back() ->
 
 
 def test_clock_read_slightly_out_of_order_by_another_thread_decides_nothing_early() -> None:
-    rig = Rig(SyncConfig(max_wait_ms=20)).feed([Arrival(START, RGB, START), Arrival(START - MS, THERMAL, START - 10 * MS)])
+    rig = Rig(SyncConfig(max_wait_ms=20)).feed(
+        [Arrival(START, RGB, START), Arrival(START - MS, THERMAL, START - 10 * MS)]
+    )
     assert rig.pairs == []
     assert rig.synchronizer.next_deadline_ns() == START + 20 * MS
 
