@@ -153,11 +153,6 @@ class ThermalNormalizer:
 
 
 def _to_8_bit(pixels: np.ndarray, shown: _Range) -> np.ndarray:
-    if pixels.dtype.kind != "f" and 0 <= shown.low <= shown.high <= np.iinfo(pixels.dtype).max:
-        # In whole counts: OpenCV's saturating subtraction takes half the time of float32. (The 1x1 array is its
-        # scalar; a plain number would be taken for four, and mistaken for an image where the frame has four pixels.)
-        low = np.array([[round(shown.low)]], pixels.dtype)
-        return cv2.convertScaleAbs(cv2.subtract(pixels, low), alpha=255.0 / (shown.high - float(low[0, 0])))
     # Subtracting first keeps digits that gain * v + offset in float32 loses when values are far from 0. The
     # clip is for OpenCV's way to 8 bit through int32, where a far outlier would wrap around to black.
     above_low = np.subtract(pixels, np.float32(shown.low), dtype=np.float32)
