@@ -18,9 +18,7 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
-
-PACKAGE = "refinefuse_ros"
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+from refinefuse_ros.resources import PACKAGE, PROFILE_VARIABLES
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--rgb", type=Path, required=True, help="RGB image, folder or video")
     play.add_argument("--rate", type=_positive, help="pairs per second (default: the source's own)")
     play.add_argument("--loop", action="store_true", help="start over at the end")
+
+    doctor = _verb(verbs, "doctor", _doctor, "say what is installed, what will be used, what would go wrong")
+    _add_json(doctor)
     return parser
 
 
@@ -147,6 +150,19 @@ def _play(options: argparse.Namespace) -> None:
     if options.rate:
         parameters["rate_hz"] = options.rate
     run_foreground(node_command("camera_player", parameters))
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from refinefuse_ros.doctor import examine, print_findings, to_dict
+
+    findings = examine()
+    result = to_dict(findings)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_findings(findings)
+    if not result["runs"]:
+        raise UserError("The node will not run here; mend what is marked broken.")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = "refinefuse_ros"
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+"""The environment variables by which Fast DDS is given a profile."""
 
 
 def shared_path(relative: str) -> Path:

@@ -1,0 +1,134 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""`refinefuse doctor`: what is installed, what will be used, what would go wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from refinefuse_ros import __version__
+from refinefuse_ros.engine.artifacts import SHIPPED_MODELS, find_model
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.factory import BACKENDS, EngineRequest, create_engine
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
+
+CHECKED_SIZE = ImageSize(640, 480)
+
+
+class Verdict(str, Enum):
+    """FINE: works. LESS: something optional is not there. BROKEN: the node will not run."""
+
+    FINE = "fine"
+    LESS = "less"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination: what was looked at, how it is, and what follows."""
+
+    subject: str
+    verdict: Verdict
+    sentence: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything; takes a second or two, since engines are really built."""
+    return [
+        Finding("package", Verdict.FINE, f"refinefuse_ros {__version__} on Python {platform.python_version()}."),
+        _ros(),
+        _transport(),
+        _optional("message_filters", "sync.policy approximate is not available"),
+        _optional("cv_bridge", "nothing of this package needs it"),
+        *(_model(name) for name in SHIPPED_MODELS),
+        *(_backend(name) for name in BACKENDS),
+        _chosen_engine(),
+        _video(),
+    ]
+
+
+def print_findings(findings: list[Finding], write: Callable[[str], None] = print) -> None:
+    """One line a finding, the verdict first."""
+    for finding in findings:
+        write(f"{finding.verdict.value:6}  {finding.subject}: {finding.sentence}")
+
+
+def to_dict(findings: list[Finding]) -> dict[str, Any]:
+    """For --json: the findings, and whether the node will run."""
+    return {
+        "runs": all(finding.verdict is not Verdict.BROKEN for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def _ros() -> Finding:
+    missing = [name for name in ("rclpy", "sensor_msgs", "diagnostic_msgs") if find_spec(name) is None]
+    if missing:
+        sentence = f"{', '.join(missing)} missing: source a ROS 2 install, or install the extra ros (x86_64 only)."
+        return Finding("ROS 2", Verdict.BROKEN, sentence)
+    distribution = os.environ.get("ROS_DISTRO", "from pip")
+    middleware = os.environ.get("RMW_IMPLEMENTATION", "the default middleware")
+    return Finding("ROS 2", Verdict.FINE, f"rclpy {distribution}, {middleware}.")
+
+
+def _transport() -> Finding:
+    chosen = next((os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)), None)
+    if chosen is None:
+        profile = shared_path("config/fastdds_large_images.xml")
+        sentence = f"the nodes use {profile}; set {PROFILE_VARIABLES[0]} to it for your cameras and viewers too."
+        return Finding("image transport", Verdict.FINE, sentence)
+    if not os.path.isfile(chosen):
+        return Finding(
+            "image transport", Verdict.BROKEN, f"the Fast DDS profile {chosen} does not exist; check the path."
+        )
+    return Finding("image transport", Verdict.FINE, f"your Fast DDS profile {chosen} is used.")
+
+
+def _optional(module: str, consequence: str) -> Finding:
+    if find_spec(module) is None:
+        return Finding(module, Verdict.LESS, f"not installed: {consequence}.")
+    return Finding(module, Verdict.FINE, "installed.")
+
+
+def _model(name: str) -> Finding:
+    try:
+        files = find_model(name)
+    except EngineError as error:
+        return Finding(f"model {name}", Verdict.LESS, str(error))
+    present = ", ".join(path.name for path in (files.graph, files.weights) if path is not None)
+    return Finding(f"model {name}", Verdict.FINE, f"{present}.")
+
+
+def _backend(name: str) -> Finding:
+    """Build and run the backend for the default model."""
+    try:
+        engine = create_engine(EngineRequest(backend=name), CHECKED_SIZE)
+    except EngineError as error:
+        return Finding(f"engine {name}", Verdict.LESS, str(error))
+    info = engine.info
+    engine.close()
+    return Finding(f"engine {name}", Verdict.FINE, f"runs {info.model} in {info.precision} on {info.device}.")
+
+
+def _chosen_engine() -> Finding:
+    try:
+        engine = create_engine(EngineRequest(), CHECKED_SIZE)
+    except EngineError as error:
+        return Finding("engine auto", Verdict.BROKEN, str(error))
+    info = engine.info
+    engine.close()
+    return Finding("engine auto", Verdict.FINE, f"takes {info.backend} ({info.reason}).")
+
+
+def _video() -> Finding:
+    try:
+        return Finding("video", Verdict.FINE, f"PyAV {version('av')} writes H.264.")
+    except PackageNotFoundError:
+        return Finding("video", Verdict.LESS, "PyAV is not installed: demo and fuse cannot write MP4; pip install av.")
