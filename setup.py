@@ -26,7 +26,8 @@ ROS = [
 # Below 2.14: 2.13.0 is the newest release the engines and the exporter were checked with.
 TORCH = ["torch>=2.8,<2.14", "safetensors>=0.4,<1"]
 EXPORT = [*TORCH, "onnx>=1.16,<2", "onnxscript>=0.5,<1"]
-DEV = [*ROS, *EXPORT, "pytest>=8,<10", "pytest-timeout>=2.3,<3", "hypothesis>=6.100,<7", "ruff>=0.16,<0.18"]
+TRAIN = [*EXPORT, "lightning>=2.4,<3", "tensorboard>=2.14,<3"]
+DEV = [*ROS, *TRAIN, "pytest>=8,<10", "pytest-timeout>=2.3,<3", "hypothesis>=6.100,<7", "ruff>=0.16,<0.18"]
 
 setup(
     name=PACKAGE,
@@ -40,10 +41,11 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
         (f"share/{PACKAGE}/config", [*glob("config/*.yaml"), *glob("config/*.rviz"), *glob("config/*.xml")]),
+        (f"share/{PACKAGE}/config/train", glob("config/train/*.yaml")),
         (f"share/{PACKAGE}/models", [path for path in glob("models/*") if not path.endswith(".md")]),
     ],
     install_requires=RUNTIME,
-    extras_require={"ros": ROS, "export": EXPORT, "train": EXPORT, "dev": DEV},
+    extras_require={"ros": ROS, "export": EXPORT, "train": TRAIN, "dev": DEV},
     zip_safe=True,
     entry_points={
         "console_scripts": [

@@ -72,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--rate", type=_positive, help="pairs per second (default: the source's own)")
     play.add_argument("--loop", action="store_true", help="start over at the end")
 
+    train = _verb(verbs, "train", _train, "train a network and export it; stopped runs go on with resume=auto")
+    train.add_argument("config", type=Path, help="settings of the run, such as config/train/nano.yaml")
+    train.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="such as data.root=FOLDER trainer.max_epochs=2"
+    )
+    train.add_argument("--dry-run", action="store_true", help="two steps of everything, leaving nothing")
+    _add_json(train)
+
     doctor = _verb(verbs, "doctor", _doctor, "say what is installed, what will be used, what would go wrong")
     _add_json(doctor)
     return parser
@@ -150,6 +158,19 @@ def _play(options: argparse.Namespace) -> None:
     if options.rate:
         parameters["rate_hz"] = options.rate
     run_foreground(node_command("camera_player", parameters))
+
+
+def _train(options: argparse.Namespace) -> None:
+    try:
+        from refinefuse_ros.training.trainer import train
+    except ImportError as error:
+        raise UserError(f"Training needs {error.name}, which is not installed; install the extra train.") from error
+
+    result = train(options.config, options.overrides, dry_run=options.dry_run, quiet=options.json)
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=2))
+    elif result.weights is not None:
+        print(f"trained {result.steps} steps; wrote {result.weights} and {result.graph}")
 
 
 def _doctor(options: argparse.Namespace) -> None:
