@@ -12,6 +12,7 @@ from pathlib import Path
 from refinefuse_ros import __version__
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.image.frame import ImageSize
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--rate", type=_positive, help="pairs per second (default: the source's own)")
     play.add_argument("--loop", action="store_true", help="start over at the end")
 
+    bench = _verb(verbs, "bench", _bench, "time the available backends side by side on the same images")
+    bench.add_argument("--model", default=EngineRequest.model, help="base, nano or a path (default: %(default)s)")
+    bench.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="only this one; can be repeated")
+    bench.add_argument("--size", type=_size, default=ImageSize(640, 480), help="default: %(default)s")
+    bench.add_argument("--frames", type=int, default=100, help="frames of each backend (default: %(default)s)")
+    bench.add_argument(
+        "--throughput", action="store_true", help="also search the highest rate with < 5 %% missed frames"
+    )
+    bench.add_argument("--output", type=Path, help="also write the report to this .md or .json file")
+    _add_json(bench)
+
     train = _verb(verbs, "train", _train, "train a network and export it; stopped runs go on with resume=auto")
     train.add_argument("config", type=Path, help="settings of the run, such as config/train/nano.yaml")
     train.add_argument(
@@ -117,6 +129,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _size(text: str) -> ImageSize:
+    try:
+        return ImageSize.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _demo(options: argparse.Namespace) -> None:
     from refinefuse_ros.demo import run_demo
 
@@ -158,6 +177,21 @@ def _play(options: argparse.Namespace) -> None:
     if options.rate:
         parameters["rate_hz"] = options.rate
     run_foreground(node_command("camera_player", parameters))
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from refinefuse_ros.bench import run_bench
+
+    report = run_bench(
+        options.model,
+        options.backend,
+        options.size,
+        options.frames,
+        throughput=options.throughput,
+        output=options.output,
+        quiet=options.json,
+    )
+    print(json.dumps(report.to_dict(), indent=2) if options.json else report.to_markdown())
 
 
 def _train(options: argparse.Namespace) -> None:
