@@ -16,11 +16,13 @@ RUNTIME = [
     "PyYAML>=6.0,<7",
     "rich>=13,<16",
     "av>=12,<19",
+    "rosbags>=0.11,<0.12",
 ]
 ROS = [
     "ros-jazzy-rclpy>=7.1,<8",
     "ros-jazzy-sensor-msgs>=5.3,<6",
     "ros-jazzy-diagnostic-msgs>=5.3,<6",
+    "ros-jazzy-rosgraph-msgs>=2.0,<3",
     "ros-jazzy-rmw-fastrtps-cpp>=8.4,<9",
 ]
 # Below 2.14: 2.13.0 is the newest release the engines and the exporter were checked with.
@@ -52,6 +54,7 @@ setup(
             "refinefuse = refinefuse_ros.cli:main",
             "fusion_node = refinefuse_ros.nodes.fusion_node:main",
             "camera_player = refinefuse_ros.nodes.camera_player:main",
+            "bag_player = refinefuse_ros.nodes.bag_player:main",
         ]
     },
 )

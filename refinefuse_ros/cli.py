@@ -60,18 +60,41 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = _verb(
         verbs, "evaluate", _evaluate, "measure fused results by the seven metrics, coarse gradients and flicker"
     )
-    evaluate.add_argument("--thermal", type=Path, required=True, help="thermal image, folder or video")
-    evaluate.add_argument("--rgb", type=Path, required=True, help="RGB image, folder or video")
+    evaluate.add_argument("--thermal", type=Path, help="thermal image, folder or video")
+    evaluate.add_argument("--rgb", type=Path, help="RGB image, folder or video")
     evaluate.add_argument("--fused", type=Path, help="fused results to measure, instead of fusing with a model")
+    evaluate.add_argument("--bag", type=Path, help="a recording to pair, fuse and measure, instead of files")
+    _add_bag_topics(evaluate)
+    evaluate.add_argument("--video", type=Path, help="also write the recording's fused video to this .mp4")
     evaluate.add_argument("--output", type=Path, help="also write the result to this JSON file")
     _add_json(evaluate)
     _add_engine(evaluate)
 
-    play = _verb(verbs, "play", _play, "publish a thermal and an RGB source as two camera topics")
-    play.add_argument("--thermal", type=Path, required=True, help="thermal image, folder or video")
-    play.add_argument("--rgb", type=Path, required=True, help="RGB image, folder or video")
-    play.add_argument("--rate", type=_positive, help="pairs per second (default: the source's own)")
+    play = _verb(verbs, "play", _play, "publish a thermal and an RGB source, or a recording, as two camera topics")
+    play.add_argument("--thermal", type=Path, help="thermal image, folder or video")
+    play.add_argument("--rgb", type=Path, help="RGB image, folder or video")
+    play.add_argument("--bag", type=Path, help="a recording, with its own stamps")
+    _add_bag_topics(play)
+    play.add_argument(
+        "--rate", type=_positive, help="pairs per second; for a recording, its speed (default: the source's own)"
+    )
     play.add_argument("--loop", action="store_true", help="start over at the end")
+    play.add_argument("--clock", action="store_true", help="publish /clock from the recording")
+    play.add_argument("--start", type=float, default=0.0, help="seconds of the recording to skip")
+    play.add_argument("--duration", type=_positive, help="seconds of the recording to play (default: all)")
+
+    record = _verb(verbs, "record", _record, "make a bag of two camera topics from files or the synthetic street")
+    record.add_argument("--thermal", type=Path, help="thermal image, folder or video")
+    record.add_argument("--rgb", type=Path, help="RGB image, folder or video")
+    record.add_argument("--source", default="synthetic", help="synthetic, or a folder with thermal/ and rgb/")
+    record.add_argument("--output", type=Path, required=True, help="the bag's folder")
+    record.add_argument("--storage", default="mcap", choices=("mcap", "sqlite3"), help="default: %(default)s")
+    record.add_argument(
+        "--rgb-encoding", default="bgr8", choices=("bgr8", "bayer_rggb8", "jpeg"), help="default: %(default)s"
+    )
+    record.add_argument("--seconds", type=_positive, help="how much of the source (default: all)")
+    record.add_argument("--thermal-rate", type=_positive, help="thermal frames per second (default: the source's rate)")
+    _add_json(record)
 
     bench = _verb(verbs, "bench", _bench, "time the available backends side by side on the same images")
     bench.add_argument("--model", default=EngineRequest.model, help="base, nano or a path (default: %(default)s)")
@@ -113,6 +136,11 @@ def _add_engine(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--backend", default=defaults.backend, choices=("auto", *BACKENDS), help="default: %(default)s")
     verb.add_argument("--precision", default=defaults.precision, choices=PRECISIONS, help="default: %(default)s")
     verb.add_argument("--device", default=defaults.device, help="default: %(default)s")
+
+
+def _add_bag_topics(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--thermal-topic", help="the recording's thermal image topic (default: guessed)")
+    verb.add_argument("--rgb-topic", help="the recording's RGB image topic (default: guessed)")
 
 
 def _engine_request(options: argparse.Namespace) -> EngineRequest:
@@ -160,23 +188,79 @@ def _fuse(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from refinefuse_ros.evaluation.files import evaluate_pairs
+    if options.bag:
+        from refinefuse_ros.evaluation.bag_scoring import evaluate_bag
 
-    request = None if options.fused else _engine_request(options)
-    card = evaluate_pairs(options.thermal, options.rgb, fused=options.fused, request=request, quiet=options.json)
+        card = evaluate_bag(
+            options.bag,
+            request=_engine_request(options),
+            thermal_topic=options.thermal_topic,
+            rgb_topic=options.rgb_topic,
+            fused_video=options.video,
+            quiet=options.json,
+        )
+    else:
+        from refinefuse_ros.evaluation.files import evaluate_pairs
+
+        _require_both(options, "--bag")
+        request = None if options.fused else _engine_request(options)
+        card = evaluate_pairs(options.thermal, options.rgb, fused=options.fused, request=request, quiet=options.json)
     if options.output:
         card.write_json(options.output)
     if options.json:
         print(json.dumps(card.to_dict(), indent=2))
 
 
+def _require_both(options: argparse.Namespace, alternative: str) -> None:
+    if not (options.thermal and options.rgb):
+        raise UserError(f"Two cameras are needed: give --thermal and --rgb, or {alternative}.")
+
+
 def _play(options: argparse.Namespace) -> None:
     from refinefuse_ros.demo import node_command, run_foreground
 
-    parameters = {"thermal": str(options.thermal), "rgb": str(options.rgb), "loop": options.loop}
-    if options.rate:
-        parameters["rate_hz"] = options.rate
-    run_foreground(node_command("camera_player", parameters))
+    if options.bag:
+        given = {
+            "thermal_topic": options.thermal_topic,
+            "rgb_topic": options.rgb_topic,
+            "rate": options.rate,
+            "duration_s": options.duration,
+        }
+        parameters = {"bag": str(options.bag), "start_s": options.start, "clock": options.clock, "exit_at_end": True}
+        node = "bag_player"
+    else:
+        _require_both(options, "--bag")
+        given = {"rate_hz": options.rate}
+        parameters = {"thermal": str(options.thermal), "rgb": str(options.rgb)}
+        node = "camera_player"
+    parameters |= {"loop": options.loop} | {name: value for name, value in given.items() if value is not None}
+    run_foreground(node_command(node, parameters))
+
+
+def _record(options: argparse.Namespace) -> None:
+    from refinefuse_ros.evaluation.bag_writing import write_bag
+    from refinefuse_ros.image.sources import SyntheticPairs, open_folder, open_pairs
+
+    if options.thermal or options.rgb:
+        _require_both(options, "--source")
+        source = open_pairs(options.thermal, options.rgb)
+    elif options.source == "synthetic":
+        source = SyntheticPairs(ImageSize(640, 480))
+    else:
+        source = open_folder(Path(options.source))
+    written = write_bag(
+        source,
+        options.output,
+        storage=options.storage,
+        rgb_encoding=options.rgb_encoding,
+        seconds=options.seconds,
+        thermal_rate_hz=options.thermal_rate,
+    )
+    print(
+        json.dumps(written.to_dict(), indent=2)
+        if options.json
+        else f"recorded {source.description} to {options.output}"
+    )
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -54,6 +54,10 @@ ENCODINGS: Final[dict[str, PixelFormat]] = {
     "rgb8": PixelFormat(np.dtype(np.uint8), 3),
     "bgra8": PixelFormat(np.dtype(np.uint8), 4),
     "rgba8": PixelFormat(np.dtype(np.uint8), 4),
+    "bayer_rggb8": PixelFormat(np.dtype(np.uint8), 1),
+    "bayer_bggr8": PixelFormat(np.dtype(np.uint8), 1),
+    "bayer_gbrg8": PixelFormat(np.dtype(np.uint8), 1),
+    "bayer_grbg8": PixelFormat(np.dtype(np.uint8), 1),
 }
 
 

@@ -29,14 +29,21 @@ _TO_GREY: Final[dict[str, int]] = {
     "rgb8": cv2.COLOR_RGB2GRAY,
     "rgba8": cv2.COLOR_RGBA2GRAY,
 }
+# ROS names a mosaic by its first two rows, OpenCV by the second and third pixel of the second row: RGGB is its BG.
+_FROM_MOSAIC: Final[dict[str, int]] = {
+    "bayer_rggb8": cv2.COLOR_BayerBG2BGR,
+    "bayer_bggr8": cv2.COLOR_BayerRG2BGR,
+    "bayer_gbrg8": cv2.COLOR_BayerGR2BGR,
+    "bayer_grbg8": cv2.COLOR_BayerGB2BGR,
+}
 _GREY_8: Final = ("mono8", "8UC1")
 _GREY_16: Final = ("mono16", "16UC1")
-VISIBLE_ENCODINGS: Final = (*_TO_YCRCB, *_GREY_8, *_GREY_16)
+VISIBLE_ENCODINGS: Final = (*_TO_YCRCB, *_FROM_MOSAIC, *_GREY_8, *_GREY_16)
 _FROM_YCRCB: Final[dict[str, int]] = {"bgr8": cv2.COLOR_YCrCb2BGR, "rgb8": cv2.COLOR_YCrCb2RGB}
 
 
 def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the luma, uint8 HxW, and the chroma of an image in a ROS encoding.
+    """Return the luma, uint8 HxW, and the chroma of an image in a ROS encoding; a Bayer mosaic is interpolated first.
 
     The chroma is an opaque uint8 HxWx3 array for `join_luma`, which overwrites one plane of it; it is None
     for a grey image. 16-bit grey is taken as full range.
@@ -44,6 +51,8 @@ def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarra
     Raises:
         MalformedImage: `encoding`: the encoding has no luma (32FC1) or is unknown.
     """
+    if encoding in _FROM_MOSAIC:
+        pixels, encoding = cv2.cvtColor(pixels, _FROM_MOSAIC[encoding]), "bgr8"
     if encoding in _TO_YCRCB:
         ycrcb = cv2.cvtColor(pixels, _TO_YCRCB[encoding])
         return cv2.extractChannel(ycrcb, 0), ycrcb
@@ -56,6 +65,21 @@ def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarra
         f"visible image encoding '{encoding}' is not supported; "
         f"set the camera to one of {', '.join(VISIBLE_ENCODINGS)}.",
     )
+
+
+def mosaic(bgr: np.ndarray, encoding: str) -> np.ndarray:
+    """Return what a sensor behind a Bayer filter sees of an image, uint8 HxWx3 BGR: uint8 HxW in `encoding`.
+
+    Raises:
+        ValueError: `encoding` is no 8-bit Bayer encoding.
+    """
+    if encoding not in _FROM_MOSAIC:
+        raise ValueError(f"'{encoding}' is no Bayer encoding; choose one of {', '.join(_FROM_MOSAIC)}.")
+    sampled = np.empty(bgr.shape[:2], np.uint8)
+    colours = encoding.removeprefix("bayer_").removesuffix("8")
+    for colour, (row, column) in zip(colours, np.ndindex(2, 2), strict=True):
+        sampled[row::2, column::2] = bgr[row::2, column::2, "bgr".index(colour)]
+    return sampled
 
 
 def to_grey(pixels: np.ndarray, encoding: str) -> np.ndarray:

@@ -27,6 +27,8 @@ from refinefuse_ros.image.video import VideoReader
 
 STILLS_RATE_HZ = 10.0
 SYNTHETIC_RATE_HZ = 30.0
+# 8-bit thermal sources are spread over the range of a 14-bit camera when they stand for one.
+COUNTS_PER_GREY = 64
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class ImagePair:
     thermal_encoding: str
     rgb: np.ndarray
     period_s: float
+
+    def thermal_counts(self) -> tuple[np.ndarray, str]:
+        """The thermal image and its encoding as a 14-bit camera sends it; what has more than 8 bits stays as it is."""
+        if self.thermal_encoding != "mono8":
+            return self.thermal, self.thermal_encoding
+        return self.thermal.astype(np.uint16) * COUNTS_PER_GREY, "mono16"
 
 
 class PairSource(Protocol):

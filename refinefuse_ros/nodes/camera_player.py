@@ -7,43 +7,31 @@ prepares messages ahead, another publishes them in time.
 
 from __future__ import annotations
 
-import os
-import queue
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
+from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.sources import ImagePair, PairSource, SyntheticPairs, open_folder, open_pairs
 from refinefuse_ros.nodes.diagnostics import status
 from refinefuse_ros.nodes.messages import header, pinhole_camera_info, to_image
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
+from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, wait_for_subscribers
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.stream.health import Level
 
-PUBLISHER_DEPTH = 5
-# A writer knows its readers before they know it: without this pause their first frames would be lost.
-SETTLE_S = 0.5
-# Of an ideal camera with a horizontal field of view of 60 degrees, per pixel of width.
-FOCAL_PER_WIDTH = 0.866
-# 8-bit thermal sources are spread over the range of a 14-bit camera when they are published as mono16.
-COUNTS_PER_GREY = 64
 PREPARED_AHEAD = 2
-PREPARING_NICENESS = 19
 
 
 @dataclass(frozen=True)
@@ -122,39 +110,36 @@ class CameraPlayer(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._stop = threading.Event()
-        self._prepared: queue.Queue[Prepared | None] = queue.Queue(PREPARED_AHEAD)
-        self._threads = [threading.Thread(target=work) for work in (self._prepare_all, self._play)]
-        for thread in self._threads:
-            thread.start()
+        self._prepared = ReadAhead(map(self._prepare, self._pairs()), PREPARED_AHEAD, self._on_unreadable)
+        self._thread = threading.Thread(target=self._play)
+        self._thread.start()
 
     def close(self) -> None:
         """Stop playing, at once."""
         self._stop.set()
-        with suppress(queue.Full):
-            self._prepared.put_nowait(None)  # wakes a publisher that waits for the source
-        for thread in self._threads:
-            thread.join()
+        self._prepared.close()
+        self._thread.join()
 
     def _camera_publishers(self, camera: str) -> tuple[Publisher, Publisher]:
-        options = QoSOverridingOptions.with_default_policies()
         return tuple(
-            self.create_publisher(
-                kind, f"{camera}/{topic}", QoSProfile(depth=PUBLISHER_DEPTH), qos_overriding_options=options
-            )
+            create_camera_publisher(self, kind, f"{camera}/{topic}")
             for kind, topic in ((Image, "image_raw"), (CameraInfo, "camera_info"))
         )
 
+    def _on_unreadable(self, error: UserError) -> None:
+        self.get_logger().error(f"Playing stops: {error}")
+
     def _play(self) -> None:
-        if not self._wait_for_subscribers():
+        if not wait_for_subscribers((self._thermal[0], self._rgb[0]), self._settings.wait_for_subscribers, self._stop):
             return
         self.get_logger().info(f"playing {self._source.description}")
         self._publish_all()
         self._done = True
 
     def _publish_all(self) -> None:
-        """Publish what `_prepare_all` lays ready, each pair at its time."""
+        """Publish each prepared pair at its time."""
         due = time.perf_counter()
-        while (prepared := self._prepared.get()) is not None:
+        for prepared in self._prepared:
             wait = due - time.perf_counter()
             if wait < -prepared.period_s:
                 self._late += 1
@@ -163,31 +148,6 @@ class CameraPlayer(Node):
                 return
             self._publish(prepared)
             due += prepared.period_s
-
-    def _prepare_all(self) -> None:
-        """Read, render and encode ahead, yielding to the stream that is played (codec threads inherit the niceness)."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICENESS)
-        try:
-            for pair in self._pairs():
-                self._put(self._prepare(pair))
-        except SourceError as error:
-            self.get_logger().error(f"Playing stops: {error}")
-        self._put(None)
-
-    def _put(self, prepared: Prepared | None) -> None:
-        while not self._stop.is_set():
-            with suppress(queue.Full):
-                return self._prepared.put(prepared, timeout=0.1)
-
-    def _wait_for_subscribers(self) -> bool:
-        """Whether the subscribers came before the node was stopped."""
-        if self._settings.wait_for_subscribers == 0:
-            return True
-        images = (self._thermal[0], self._rgb[0])
-        while any(image.get_subscription_count() < self._settings.wait_for_subscribers for image in images):
-            if self._stop.wait(0.05):
-                return False
-        return not self._stop.wait(SETTLE_S)
 
     def _pairs(self) -> Iterator[ImagePair]:
         given = 0
@@ -203,15 +163,15 @@ class CameraPlayer(Node):
     def _prepare(self, pair: ImagePair) -> Prepared:
         """The pair's four messages, still without a stamp."""
         thermal, encoding = pair.thermal, pair.thermal_encoding
-        if encoding == "mono8" and self._settings.thermal_encoding == "mono16":
-            thermal, encoding = thermal.astype(np.uint16) * COUNTS_PER_GREY, "mono16"
+        if self._settings.thermal_encoding == "mono16":
+            thermal, encoding = pair.thermal_counts()
         frames = (
             (self._rgb, Frame(0, self._settings.rgb_frame_id, "bgr8", pair.rgb)),
             (self._thermal, Frame(0, self._settings.thermal_frame_id, encoding, thermal)),
         )
         images, infos = [], []  # images first: a camera's info is no news, the other camera's image is waited for
         for (image_publisher, info_publisher), frame in frames:
-            info = pinhole_camera_info(frame.size, FOCAL_PER_WIDTH * frame.size.width)
+            info = pinhole_camera_info(frame.size)
             info.header = header(frame)
             images.append((image_publisher, to_image(frame)))
             infos.append((info_publisher, info))

@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from refinefuse_ros.image.codec import decode, decode_compressed, encode_jpeg, to_message_data
 from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.pinhole import ideal_pinhole
 
 NS_PER_S = 1_000_000_000
 
@@ -72,15 +73,9 @@ def uncalibrated_camera_info(size: ImageSize) -> CameraInfo:
     return CameraInfo(width=size.width, height=size.height)
 
 
-def pinhole_camera_info(size: ImageSize, focal_px: float) -> CameraInfo:
-    """CameraInfo of an ideal camera without distortion that looks through the image's centre."""
-    cx, cy = (size.width - 1) / 2, (size.height - 1) / 2
-    return CameraInfo(
-        width=size.width,
-        height=size.height,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
-        k=[focal_px, 0.0, cx, 0.0, focal_px, cy, 0.0, 0.0, 1.0],
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[focal_px, 0.0, cx, 0.0, 0.0, focal_px, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
-    )
+def pinhole_camera_info(size: ImageSize, focal_px: float | None = None) -> CameraInfo:
+    """CameraInfo of an ideal camera (`ideal_pinhole`)."""
+    info = CameraInfo(width=size.width, height=size.height, distortion_model="plumb_bob")
+    camera = ideal_pinhole(size, focal_px)
+    info.d, info.k, info.r, info.p = camera.d, camera.k, camera.r, camera.p
+    return info

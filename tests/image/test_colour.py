@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from refinefuse_ros.image.codec import MalformedImage
-from refinefuse_ros.image.colour import join_luma, split_luma, to_grey
+from refinefuse_ros.image.colour import join_luma, mosaic, split_luma, to_grey
 
 RED_FIRST = {"rgb8": 3, "rgba8": 4}
 BLUE_FIRST = {"bgr8": 3, "8UC3": 3, "bgra8": 4}
@@ -60,6 +60,31 @@ def test_joining_twice_from_the_same_chroma_does_not_add_up():
     np.testing.assert_array_equal(join_luma(luma, chroma, "bgr8"), first)
 
 
+BAYER = ["bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"]
+
+
+@pytest.mark.parametrize("encoding", BAYER)
+def test_a_mosaic_shows_the_colour_that_the_sensor_saw(encoding):
+    bgr = np.full((8, 10, 3), (40, 90, 200), np.uint8)
+    luma, chroma = split_luma(mosaic(bgr, encoding), encoding)
+    assert np.abs(join_luma(luma, chroma, "bgr8").astype(int) - bgr).max() <= 2
+
+
+def test_mosaics_are_named_by_their_first_two_rows():
+    bgr = np.dstack([np.full((2, 2), value, np.uint8) for value in (1, 2, 3)])
+    expected = {"rggb": [3, 2, 2, 1], "bggr": [1, 2, 2, 3], "gbrg": [2, 1, 3, 2], "grbg": [2, 3, 1, 2]}
+    assert {name: mosaic(bgr, f"bayer_{name}8").ravel().tolist() for name in expected} == expected
+    with pytest.raises(ValueError, match="mono8"):
+        mosaic(bgr, "mono8")
+
+
+@pytest.mark.parametrize("encoding", BAYER)
+def test_mosaics_of_any_size_have_a_luma_of_that_size(encoding):
+    for shape in ((1, 1), (2, 2), (3, 5), (33, 47)):
+        luma, _ = split_luma(np.full(shape, 7, np.uint8), encoding)
+        assert luma.shape == shape
+
+
 @pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
 def test_grey_visible_images_pass_and_come_out_grey(encoding):
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -87,7 +112,7 @@ def test_mono8_output_is_the_luma():
     assert join_luma(luma, chroma, "mono8") is luma
 
 
-@pytest.mark.parametrize("encoding", ["32FC1", "bayer_rggb8"])
+@pytest.mark.parametrize("encoding", ["32FC1", "bayer_rggb16"])
 def test_images_without_luma_are_refused(encoding):
     with pytest.raises(MalformedImage, match=encoding) as refusal:
         split_luma(np.zeros((2, 3), np.float32), encoding)

@@ -1,0 +1,228 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""A recording played again: publishes a bag's two cameras with their own stamps, at the pace they were recorded.
+
+For machines without rosbag2. The messages go out as they lie in the bag, byte by byte. With `clock` the recorder's time
+is published as /clock; nodes follow it with use_sim_time.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.evaluation.bag_files import BagError
+from refinefuse_ros.evaluation.bags import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagMessage, deserialize, open_bag
+from refinefuse_ros.image.codec import MalformedImage
+from refinefuse_ros.nodes.diagnostics import status
+from refinefuse_ros.nodes.messages import NS_PER_S, to_stamp
+from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
+from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, wait_for_subscribers
+from refinefuse_ros.nodes.running import StartError, run_node
+from refinefuse_ros.stream.health import Level
+from refinefuse_ros.stream.outcome import Stream
+
+READ_AHEAD = 20
+CLOCK_PERIOD_S = 0.01
+# Later than this the pace starts anew from now: a burst that makes up for lost time would be no camera.
+LATE_S = 0.1
+# How long a player that is to exit waits for its readers to confirm the last messages.
+ACKNOWLEDGE_S = 2.0
+TOPICS = {
+    IMAGE: (Image, "image_raw"),
+    COMPRESSED_IMAGE: (CompressedImage, "image_raw/compressed"),
+    CAMERA_INFO: (CameraInfo, "camera_info"),
+}
+
+
+@dataclass(frozen=True)
+class BagPlayerParameters:
+    """Every parameter of the bag player, typed."""
+
+    bag: str = parameter("", "bag", "The bag's folder, or its .mcap or .db3 file.")
+    thermal_topic: str = parameter("", "thermal_topic", "The thermal images' topic in the bag; empty guesses by name.")
+    rgb_topic: str = parameter("", "rgb_topic", "The RGB images' topic in the bag; empty guesses by name.")
+    rate: float = parameter(1.0, "rate", "Speed, as a multiple of the recording's own.", between=(0.01, 100))
+    loop: bool = parameter(False, "loop", "Start over at the end of the bag.")
+    start_s: float = parameter(0.0, "start_s", "Skip so much of the recording.", unit="s", between=(0, 1e6))
+    duration_s: float = parameter(
+        0.0, "duration_s", "Play so much of the recording; 0 plays to its end.", unit="s", between=(0, 1e6)
+    )
+    clock: bool = parameter(False, "clock", "Publish the recorder's time as /clock.")
+    wait_for_subscribers: int = parameter(
+        0, "wait_for_subscribers", "Start once each image topic has this many subscribers.", between=(0, 100)
+    )
+    exit_at_end: bool = parameter(False, "exit_at_end", "End the process after the last message.")
+
+
+class BagPlayer(Node):
+    """Publishes a bag's cameras as thermal/... and rgb/..., /diagnostics, and with `clock` /clock.
+
+    Images are published on image_raw, or on image_raw/compressed where the bag holds compressed ones.
+
+    Attributes:
+        finished: whether everything was played and `exit_at_end` is set; ends `run_node`.
+
+    Raises:
+        StartError: the bag cannot be played.
+        ParameterError: a parameter is not allowed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("bag_player")
+        self._settings = settings = DeclaredParameters(self, BagPlayerParameters).read()
+        if not settings.bag:
+            raise StartError("The parameter bag is empty; give a bag's folder, or its .mcap or .db3 file.")
+        try:
+            self._reader = open_bag(
+                Path(settings.bag).expanduser(), settings.thermal_topic or None, settings.rgb_topic or None
+            )
+        except BagError as error:
+            raise StartError(str(error)) from error
+        self.finished = False
+        self._done = False
+        self._sent = dict.fromkeys(Stream, 0)
+        self._undecodable = 0
+        self._late = 0
+        self._targets = {
+            (stream, kind): create_camera_publisher(self, TOPICS[kind][0], f"{stream}/{TOPICS[kind][1]}")
+            for stream in Stream
+            for kind in (self._reader.types[stream], CAMERA_INFO)
+        }
+        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 1) if settings.clock else None
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._stop = threading.Event()
+        self._messages = ReadAhead(self._read_all(), READ_AHEAD, self._on_unreadable)
+        self._thread = threading.Thread(target=self._play)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop playing, at once."""
+        self._stop.set()
+        self._messages.close()
+        self._thread.join()
+
+    # -- reading, on the thread that reads ahead -----------------------------------------------------------------------
+
+    def _read_all(self) -> Iterator[BagMessage]:
+        """What is to be published, round after round.
+
+        Raises:
+            BagError: nothing of the bag lies in the part to play.
+        """
+        while not self._stop.is_set():
+            empty = True
+            for message in self._part():
+                try:
+                    deserialize(message)  # its readers should not be the ones to find out
+                except MalformedImage:
+                    self._undecodable += 1
+                    continue
+                empty = False
+                yield message
+            for sentence in self._reader.losses():
+                self.get_logger().warning(sentence)
+            if empty:
+                raise BagError(
+                    f"{self._reader.path} holds no readable camera message after {self._settings.start_s:g} s."
+                )
+            if not self._settings.loop:
+                return
+
+    def _part(self) -> Iterator[BagMessage]:
+        """The bag's messages from start_s on, for duration_s."""
+        first_ns: int | None = None
+        for message in self._reader.messages():
+            first_ns = message.recorded_ns if first_ns is None else first_ns
+            offset_s = (message.recorded_ns - first_ns) / NS_PER_S - self._settings.start_s
+            if self._stop.is_set() or (self._settings.duration_s and offset_s >= self._settings.duration_s):
+                return
+            if offset_s >= 0:
+                yield message
+
+    def _on_unreadable(self, error: UserError) -> None:
+        self.get_logger().error(f"Playing stops: {error}")
+
+    # -- publishing, on a thread of its own ----------------------------------------------------------------------------
+
+    def _play(self) -> None:
+        if not wait_for_subscribers(self._image_publishers(), self._settings.wait_for_subscribers, self._stop):
+            return
+        self.get_logger().info(f"playing {self._reader.description}")
+        self._publish_all()
+        self._done = True
+        if self._settings.exit_at_end:
+            for publisher in self._targets.values():
+                publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
+            self._publish_diagnostics()
+            self.finished = True
+
+    def _image_publishers(self) -> list[Publisher]:
+        return [publisher for (_, kind), publisher in self._targets.items() if kind != CAMERA_INFO]
+
+    def _publish_all(self) -> None:
+        """Publish each message when its recording time has come."""
+        origin_s, origin_ns, last_ns = time.perf_counter(), 0, 0
+        for message in self._messages:
+            if message.recorded_ns < last_ns or not last_ns:  # the first one, and that of each round
+                origin_s, origin_ns = time.perf_counter(), message.recorded_ns
+            due_s = origin_s + (message.recorded_ns - origin_ns) / NS_PER_S / self._settings.rate
+            if time.perf_counter() - due_s > LATE_S:
+                self._late += 1
+                due_s = origin_s = time.perf_counter()
+                origin_ns = message.recorded_ns
+            if not self._wait_until(due_s, message.recorded_ns):
+                return
+            last_ns = message.recorded_ns
+            self._targets[message.stream, message.type].publish(message.data)
+            self._sent[message.stream] += message.type != CAMERA_INFO
+
+    def _wait_until(self, due_s: float, due_ns: int) -> bool:
+        """Let /clock run up to a message's recording time; whether it came before the end."""
+        while True:
+            left_s = max(due_s - time.perf_counter(), 0.0)
+            if self._clock_publisher:
+                now_ns = due_ns - round(left_s * self._settings.rate * NS_PER_S)
+                self._clock_publisher.publish(ClockMessage(clock=to_stamp(now_ns)))
+            if self._stop.wait(min(left_s, CLOCK_PERIOD_S)):
+                return False
+            if left_s <= CLOCK_PERIOD_S:
+                return True
+
+    def _publish_diagnostics(self) -> None:
+        playing = "finished" if self._done else ("playing" if any(self._sent.values()) else "waiting for subscribers")
+        losses = self._reader.losses() if self._done else []
+        values = {
+            "source": self._reader.description,
+            "thermal_published": self._sent[Stream.THERMAL],
+            "rgb_published": self._sent[Stream.RGB],
+            "undecodable": self._undecodable,
+            "late_messages": self._late,
+            "losses": " ".join(losses),
+            "finished": self._done,
+        }
+        level = Level.WARN if losses or self._undecodable else Level.OK
+        array = DiagnosticArray(status=[status(f"{self.get_name()}: playback", level, playing, values)])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def main() -> int:
+    return run_node(BagPlayer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

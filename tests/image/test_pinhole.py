@@ -1,0 +1,27 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The ideal camera: what it sees, and that its matrices agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.pinhole import ideal_pinhole
+
+
+def test_sees_60_degrees_across_through_the_centre() -> None:
+    camera = ideal_pinhole(ImageSize(640, 480))
+    focal, centre_x, centre_y = camera.k[0], camera.k[2], camera.k[5]
+    assert 2 * np.degrees(np.arctan(320 / focal)) == pytest.approx(60, abs=0.01)
+    assert (centre_x, centre_y) == (319.5, 239.5)
+
+
+def test_the_projection_is_that_of_the_intrinsic_matrix() -> None:
+    camera = ideal_pinhole(ImageSize(64, 48), focal_px=100.0)
+    projection = np.reshape(camera.p, (3, 4))
+    np.testing.assert_array_equal(projection[:, :3], np.reshape(camera.k, (3, 3)))
+    np.testing.assert_array_equal(projection[:, 3], 0)
+    np.testing.assert_array_equal(np.reshape(camera.r, (3, 3)), np.eye(3))
+    assert camera.k[0] == 100
+    assert not any(camera.d)
