@@ -1,0 +1,317 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""A training run's settings: typed, read from a YAML file, changed by dotted `key=value` overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.network.model import RefineFuseConfig
+from refinefuse_ros.network.variants import VARIANTS
+from refinefuse_ros.training.losses import LossConfig
+
+__all__ = [
+    "ConfigError",
+    "DataConfig",
+    "DistillationConfig",
+    "OptimizerConfig",
+    "Source",
+    "TrainConfig",
+    "TrainerConfig",
+    "load_config",
+]
+
+
+class ConfigError(UserError):
+    """A setting is unknown or has a wrong value; the message is one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One folder of pairs.
+
+    Attributes:
+        root: holds a thermal and a visible folder (and, where there are any, one of segmentation labels) with
+            files of the same names: images, or videos that pair frame by frame.
+        stride: every how many frames of a video are taken.
+        exclude: names, without suffix, that are left out.
+        repeat: how many crops are taken from each pair in one epoch.
+        salient_classes: label values that count as salient objects; the default is MSRS's car, person, bike.
+    """
+
+    root: Path
+    stride: int = 1
+    exclude: tuple[str, ...] = ()
+    repeat: int = 1
+    salient_classes: tuple[int, ...] = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on.
+
+    Attributes:
+        root: one folder of pairs; given, it stands for `sources`.
+        sources: several folders, each with its own settings.
+        hold_out_every: every how many files one is kept for validation; 0 keeps none.
+        crop: side of the square training crops (pixels), a multiple of the network's size multiple.
+        batch: crops per step and device.
+        workers: processes that prepare batches; 0 is the training process itself.
+    """
+
+    root: Path | None = None
+    sources: tuple[Source, ...] = ()
+    hold_out_every: int = 10
+    crop: int = 256
+    batch: int = 8
+    workers: int = 0
+
+    def all_sources(self) -> tuple[Source, ...]:
+        """The folders to read.
+
+        Raises:
+            ConfigError: none is given.
+        """
+        if self.root is not None:
+            return (Source(self.root),)
+        if not self.sources:
+            raise ConfigError("No training data is named; give data.root=FOLDER that holds thermal/ and rgb/.")
+        return self.sources
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How the weights are updated.
+
+    Attributes:
+        name: "sgd" is the article's, with a momentum of 0.9.
+        learning_rate: at its highest.
+        weight_decay: as the optimizer defines it.
+        schedule: "cosine" falls to 0 over the run, "constant" stays.
+        warmup_steps: steps over which the learning rate rises to its highest.
+        gradient_clip: largest norm of all gradients together; 0 is no limit.
+        averaging: decay per step of the running average of the weights, which is what is validated and
+            exported; 0 takes the weights themselves.
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: int = 0
+    gradient_clip: float = 0.0
+    averaging: float = 0.0
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """A trained network to learn from, besides the loss.
+
+    Attributes:
+        weights: its .safetensors file; None is no teacher.
+        weight: factor of the term.
+    """
+
+    weights: Path | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long, and on what.
+
+    Attributes:
+        max_epochs: passes over all crops.
+        precision: "auto" is bf16 on GPUs that have it, fp16 on others, fp32 on CPUs.
+        accelerator, devices, nodes, strategy: lightning's own; several devices or nodes train by DDP.
+        seed: of weights, crops and order.
+        sample_pictures: how many held-out pairs are pictured at each validation.
+    """
+
+    max_epochs: int = 300
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    accelerator: str = "auto"
+    devices: str | int = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
+    seed: int = 0
+    sample_pictures: int = 4
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All settings of a run.
+
+    Attributes:
+        name: of the model; the files of the result are named after it.
+        output: folder of the run: checkpoints, logs, sample pictures and the result.
+        network: a variant's name ("base", "nano") or a whole configuration.
+        init: weights to start from; None is fresh ones.
+        resume: a checkpoint to go on from, or "auto": the run's last one, where there is any.
+    """
+
+    name: str
+    network: RefineFuseConfig
+    output: Path
+    init: Path | None = None
+    resume: str | None = None
+    loss: LossConfig = field(default_factory=LossConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+    def __post_init__(self) -> None:
+        positive = {
+            "data.crop": self.data.crop,
+            "data.batch": self.data.batch,
+            "optimizer.learning_rate": self.optimizer.learning_rate,
+            "trainer.max_epochs": self.trainer.max_epochs,
+        }
+        for key, value in positive.items():
+            if value <= 0:
+                raise ConfigError(f"{key} is {value}; give a number above 0.")
+        if self.data.crop % self.network.size_multiple:
+            raise ConfigError(
+                f"data.crop is {self.data.crop}; give a multiple of the network's {self.network.size_multiple} pixels."
+            )
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a run's settings.
+
+    Args:
+        path: a YAML file; its key `extends` names another file whose settings it changes.
+        overrides: "dotted.key=value"; the value is YAML too ("data.batch=4", "optimizer.name=adamw").
+
+    Raises:
+        ConfigError: the file is missing or no YAML mapping, a key is unknown, or a value is of a wrong kind.
+    """
+    settings = _read(path)
+    for override in overrides:
+        _override(settings, override)
+    return _from_mapping(TrainConfig, settings, "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The settings of a file laid over those of the file that it `extends`, whose path is relative to its own."""
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read ({error.strerror}); check the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}); mend or replace it.") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} holds no settings; start from one of config/train/.")
+    parent = settings.pop("extends", None)
+    return settings if parent is None else _overlay(_read(path.parent / str(parent)), settings)
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _overlay(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _override(settings: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise ConfigError(f"'{text}' is not an override; write key=value, such as trainer.max_epochs=2.")
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = settings.setdefault(parent, {})
+        if isinstance(child, str) and parent == "network":  # a variant of which one setting is changed
+            child = settings[parent] = {"variant": child}
+        if not isinstance(child, dict):
+            raise ConfigError(f"'{text}' sets a part of {parent}, which is {child!r}; give {parent} as a whole.")
+        settings = child
+    try:
+        settings[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The value of '{text}' is not YAML; quote it.") from error
+
+
+def _from_mapping(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
+    """A dataclass from a mapping, each value brought to its field's type."""
+    known = {entry.name: entry for entry in fields(kind)}
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise ConfigError(f"There is no setting {prefix}{unknown[0]}; known there: {', '.join(known)}.")
+    missing = [name for name, entry in known.items() if name not in values and _is_required(entry)]
+    if missing:
+        raise ConfigError(f"The setting {prefix}{missing[0]} is missing; add it to the configuration.")
+    hints = get_type_hints(kind)
+    arguments = {name: _convert(hints[name], value, prefix + name) for name, value in values.items()}
+    try:
+        return kind(**arguments)
+    except ValueError as error:
+        raise ConfigError(f"{prefix.rstrip('.') or 'The configuration'}: {error}") from error
+
+
+def _is_required(entry: Field) -> bool:
+    return entry.default is MISSING and entry.default_factory is MISSING
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    if hint is RefineFuseConfig:
+        return _network(value, key)
+    if is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{key} is {value!r}; give its settings as key: value.")
+        return _from_mapping(hint, value, f"{key}.")
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        kinds = [argument for argument in arguments if argument is not NoneType]
+        exact = next((kind for kind in kinds if type(value) is kind), kinds[0])
+        return _convert(exact, value, key)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{key} is {value!r}; give one of {', '.join(map(str, arguments))}.")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{key} is {value!r}; give a list.")
+        return tuple(_convert(arguments[0], item, f"{key}[{i}]") for i, item in enumerate(value))
+    return _scalar(hint, value, key)
+
+
+def _network(value: Any, key: str) -> RefineFuseConfig:
+    """A variant's name, a whole configuration, or `variant` with the settings that differ from it."""
+    if isinstance(value, str):
+        value = {"variant": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{key} is {value!r}; give one of {', '.join(VARIANTS)} or a whole configuration.")
+    settings = dict(value)
+    if "variant" in settings:
+        name = settings.pop("variant")
+        if name not in VARIANTS:
+            raise ConfigError(f"{key} is {name!r}; give one of {', '.join(VARIANTS)} or a whole configuration.")
+        variant = VARIANTS[name]
+        settings = {entry.name: getattr(variant, entry.name) for entry in fields(variant)} | settings
+    return _from_mapping(RefineFuseConfig, settings, f"{key}.")
+
+
+def _scalar(hint: Any, value: Any, key: str) -> Any:
+    if hint is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is hint:
+        return value
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    raise ConfigError(f"{key} is {value!r}; give {names.get(hint, hint)}.")

@@ -1,0 +1,59 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The batches of one run, for lightning: random crops to train on, whole held-out pairs to validate on."""
+
+from __future__ import annotations
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from refinefuse_ros.training.config import ConfigError, TrainConfig
+from refinefuse_ros.training.dataset import CropDataset, CropSampler, Pair, find_pairs, read_pairs, split
+
+__all__ = ["PairsData"]
+
+
+class PairsData(lightning.LightningDataModule):
+    """Reads all pairs of a run's sources once.
+
+    Attributes:
+        held_out: the validation pairs.
+
+    Raises:
+        ConfigError: no source is given, or the crops do not fill one batch.
+        DatasetError, SourceError: as `find_pairs` and `CropDataset`.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self._data, self._seed = config.data, config.trainer.seed
+        files = [entry for source in config.data.all_sources() for entry in find_pairs(source)]
+        training, validation = split(files, config.data.hold_out_every)
+        self._crops = CropDataset(training, config.data.crop, self._seed)
+        self.held_out: list[Pair] = [pair for entry in validation for pair in read_pairs(entry)]
+        if len(self._crops) < config.data.batch:
+            raise ConfigError(
+                f"data.batch is {config.data.batch}, but an epoch has {len(self._crops)} crops; give at most that many."
+            )
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = CropSampler(len(self._crops), self._seed, self.trainer.global_rank, self.trainer.world_size)
+        pinned = torch.cuda.is_available()
+        return DataLoader(
+            self._crops,
+            self._data.batch,
+            sampler=sampler,
+            drop_last=True,
+            num_workers=self._data.workers,
+            pin_memory=pinned,
+        )
+
+    def val_dataloader(self) -> DataLoader | list[Tensor]:
+        return DataLoader([planes(pair) for pair in self.held_out], 1) if self.held_out else []
+
+
+def planes(pair: Pair) -> Tensor:
+    """(3, H, W) float in [0, 1]: thermal, visible luma, salience."""
+    return torch.from_numpy(np.stack((pair.thermal, pair.luma, pair.salience))) / 255.0

@@ -1,0 +1,222 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Pairs of thermal and visible images for training: found by name in folders and videos, read once, cropped
+at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.image.colour import split_luma
+from refinefuse_ros.image.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_video, match_files, read_rgb, read_thermal
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.video import VideoReader
+from refinefuse_ros.network.model import MINIMUM_SIDE
+from refinefuse_ros.training.config import Source
+from refinefuse_ros.training.losses import thermal_saliency
+
+__all__ = ["CropDataset", "CropSampler", "DatasetError", "Pair", "PairFiles", "find_pairs", "read_pairs", "split"]
+
+# The names that MSRS, M3FD, RoadScene and TNO give their folders, in lower case.
+_THERMAL_FOLDERS = ("thermal", "ir", "infrared", "cropinfrared")
+_VISIBLE_FOLDERS = ("rgb", "vi", "vis", "visible", "crop_lr_visible")
+_LABEL_FOLDERS = ("labels", "label", "segmentation_labels")
+_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+
+
+class DatasetError(UserError):
+    """Training data cannot be used; the message is one sentence that names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """The files of one pair (or of one clip of pairs) and the source they came from."""
+
+    thermal: Path
+    visible: Path
+    labels: Path | None
+    source: Source
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One moment: thermal, visible luma and thermal's salience (`thermal_saliency`), each (H, W) uint8."""
+
+    thermal: np.ndarray
+    luma: np.ndarray
+    salience: np.ndarray
+
+
+def find_pairs(source: Source) -> list[PairFiles]:
+    """List the files of a source, in name order.
+
+    Raises:
+        DatasetError: one of the two folders is missing, a file has no partner, or an excluded name is not there.
+        SourceError: no name is in both folders.
+    """
+    folders = {path.name.lower(): path for path in source.root.iterdir()} if source.root.is_dir() else {}
+    thermal, visible = (_folder(source.root, folders, names) for names in (_THERMAL_FOLDERS, _VISIBLE_FOLDERS))
+    pairs = match_files(thermal, visible, _SUFFIXES)
+    lonely = sorted(_names(thermal) ^ _names(visible))
+    if lonely:
+        raise DatasetError(
+            f"{len(lonely)} files under {source.root} have no partner of the same name, the first is {lonely[0]};"
+            " add the missing ones or remove these."
+        )
+    strangers = sorted(set(source.exclude) - {pair.name for pair in pairs})
+    if strangers:
+        raise DatasetError(f"{source.root} has no pair named {strangers[0]} to exclude; correct the name.")
+    labels = next((folders[name] for name in _LABEL_FOLDERS if name in folders), None)
+    return [
+        PairFiles(pair.thermal, pair.rgb, _label_of(pair.thermal, labels), source)
+        for pair in pairs
+        if pair.name not in source.exclude
+    ]
+
+
+def _folder(root: Path, folders: dict[str, Path], names: Sequence[str]) -> Path:
+    for name in names:
+        if name in folders:
+            return folders[name]
+    raise DatasetError(f"{root} has no folder named {' or '.join(names)}; arrange the pairs as thermal/ and rgb/.")
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.stem for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES}
+
+
+def _label_of(thermal: Path, labels: Path | None) -> Path | None:
+    path = labels / f"{thermal.stem}.png" if labels else None
+    return path if path and path.is_file() else None
+
+
+def split(files: Sequence[PairFiles], hold_out_every: int) -> tuple[list[PairFiles], list[PairFiles]]:
+    """(training, validation): every `hold_out_every`-th file is for validation, a clip as a whole; 0 keeps none."""
+    held = set(range(hold_out_every - 1, len(files), hold_out_every)) if hold_out_every else set()
+    return [f for i, f in enumerate(files) if i not in held], [files[i] for i in sorted(held)]
+
+
+def read_pairs(files: PairFiles) -> Iterator[Pair]:
+    """Read a pair, or every `stride`-th one of a clip.
+
+    Raises:
+        DatasetError: a pair is below 32x32 pixels, or its images differ in size.
+        SourceError: a file is not a readable image or video.
+    """
+    if is_video(files.thermal):
+        frames = (_frames(path, files.source.stride) for path in (files.thermal, files.visible))
+        for thermal, visible in zip(*frames, strict=False):  # clips of one camera pair may differ by some last frames
+            yield _pair(files, cv2.cvtColor(thermal, cv2.COLOR_BGR2GRAY), visible)
+    else:
+        counts, _ = read_thermal(files.thermal)
+        yield _pair(files, ThermalNormalizer().normalize(counts, stamp_ns=0), read_rgb(files.visible))
+
+
+def _frames(path: Path, stride: int) -> Iterator[np.ndarray]:
+    reader = VideoReader(path)
+    try:
+        yield from islice(reader, 0, None, stride)
+    finally:
+        reader.close()
+
+
+def _pair(files: PairFiles, thermal: np.ndarray, visible: np.ndarray) -> Pair:
+    size = ImageSize.of(thermal)
+    if ImageSize.of(visible) != size:
+        raise DatasetError(
+            f"{files.thermal} is {size} and its visible partner {ImageSize.of(visible)};"
+            " align them and bring them to one size."
+        )
+    if min(size) < MINIMUM_SIDE:
+        raise DatasetError(
+            f"{files.thermal} is {size}; remove it or give at least {MINIMUM_SIDE}x{MINIMUM_SIDE} pixels."
+        )
+    luma, _ = split_luma(visible, "bgr8")
+    return Pair(thermal, luma, _salience(files, thermal))
+
+
+def _salience(files: PairFiles, thermal: np.ndarray) -> np.ndarray:
+    if files.labels is None:
+        salience = thermal_saliency(torch.from_numpy(thermal)[None, None] / 255.0)[0, 0]
+        return (salience * 255.0).round().to(torch.uint8).numpy()
+    labels, _ = read_thermal(files.labels)
+    if labels.shape != thermal.shape:
+        raise DatasetError(
+            f"{files.labels} is {ImageSize.of(labels)}, its pair {ImageSize.of(thermal)}; give one size."
+        )
+    return np.isin(labels, files.source.salient_classes).astype(np.uint8) * 255
+
+
+class CropDataset(Dataset[Tensor]):
+    """Random square crops of all pairs, which are read once into memory.
+
+    Item i, for any i >= 0, is float (3, crop, crop) in [0, 1]: thermal, visible luma and thermal's salience of
+    pair i modulo the length, mirrored and turned by quarter turns; where and how depends on the seed and i
+    alone. So a run that goes on from a checkpoint sees the crops that it would have seen, in any number of
+    worker processes (`CropSampler` counts on through the epochs). Pairs smaller than the crop are mirrored at
+    their border up to it.
+
+    Raises:
+        DatasetError: as `read_pairs`, or there is no pair at all.
+        SourceError: a file is not a readable image or video.
+    """
+
+    def __init__(self, files: Sequence[PairFiles], crop: int, seed: int = 0) -> None:
+        self._crop = crop
+        self._seed = seed
+        self._pairs: list[np.ndarray] = []
+        self._items: list[int] = []
+        for entry in files:
+            for pair in read_pairs(entry):
+                self._items += [len(self._pairs)] * entry.source.repeat
+                self._pairs.append(self._at_least_crop(np.stack((pair.thermal, pair.luma, pair.salience))))
+        if not self._items:
+            raise DatasetError("The data sources leave no pair to train on; check their roots and exclusions.")
+
+    def _at_least_crop(self, planes: np.ndarray) -> np.ndarray:
+        missing = [max(0, self._crop - side) for side in planes.shape[1:]]
+        return np.pad(planes, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric") if any(missing) else planes
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Tensor:
+        planes = self._pairs[self._items[index % len(self)]]
+        random = np.random.default_rng((self._seed, index))
+        top, left = (int(random.integers(side - self._crop + 1)) for side in planes.shape[1:])
+        crop = torch.from_numpy(planes[:, top : top + self._crop, left : left + self._crop]) / 255.0
+        crop = torch.rot90(crop, int(random.integers(4)), (1, 2))
+        return crop.flip(2) if random.integers(2) else crop
+
+
+class CropSampler(Sampler[int]):
+    """The order of one epoch's crops, shuffled by seed and epoch, shared out evenly among DDP's processes.
+
+    The trainer calls `set_epoch`. Crops that do not fill a step of all processes are left out of that epoch.
+    """
+
+    def __init__(self, length: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self._length, self._seed, self._rank, self._processes = length, seed, rank, processes
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length // self._processes
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self._seed, self._epoch)).permutation(self._length)
+        mine = order[self._rank :: self._processes][: len(self)]
+        return iter((mine + self._epoch * self._length).tolist())

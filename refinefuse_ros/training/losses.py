@@ -1,0 +1,189 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What the network is trained towards: intensity, texture and the penalty on structure that neither source
+has.
+
+The article's loss (section "Loss function", its ablation settings A, B and C) and the project's own are
+settings of the same three terms. All images are float (N, 1, H, W) in [0, 1]; every loss is a scalar averaged
+over all pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "FusionLoss",
+    "LossConfig",
+    "contrast_mask",
+    "distance_to_teacher",
+    "excess_coarse_gradient",
+    "thermal_saliency",
+]
+
+_CONTRAST_SIGMA = 1.5  # with the cut at three sigma: the 9x9 window, and a rim of a hundredth of the weight
+_CONTRAST_MARGIN = 1e-6  # in squared grey levels 0.07: below it the difference is float rounding
+_COARSE_SIGMA = 6.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Which terms and how strong; config/train/ has the article's settings and the project's own.
+
+    intensity: "mask" is the article's (equation 7); "mean" and "max" are its ablation settings A and B
+        (equations 10 and 11); "salient_max" mixes the distance to the brighter source with the distance to
+        thermal where it is salient and to visible elsewhere.
+    salience_share: how much of "salient_max" is the latter distance, 0 to 1.
+    texture: "magnitude" is the article's (equation 8); "signed" follows the signed gradient of the stronger
+        source.
+    texture_gain: the gradients that texture aims at are the sources' times this; the article's is 1.
+    intensity_weight, texture_weight, coarse_weight: factors of the three terms. Setting C is texture_weight
+        0. The coarse term is 100 times the excess coarse gradient on images in [0, 1].
+    """
+
+    intensity: Literal["mask", "mean", "max", "salient_max"] = "salient_max"
+    salience_share: float = 0.5
+    texture: Literal["magnitude", "signed"] = "signed"
+    texture_gain: float = 1.0
+    intensity_weight: float = 5.0
+    texture_weight: float = 5.0
+    coarse_weight: float = 1.0
+
+
+class FusionLoss(nn.Module):
+    """The training loss: its terms as `LossConfig` chooses and weighs them."""
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        for name, known in (("intensity", _INTENSITY), ("texture", _TEXTURE)):
+            if getattr(config, name) not in known:
+                raise ValueError(f"{name} is {getattr(config, name)!r}; give one of {', '.join(known)}.")
+        self.config = config
+
+    def forward(self, fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor) -> dict[str, Tensor]:
+        """The weighted terms by name and their sum as "total"; `salient` is as of `thermal_saliency`."""
+        config = self.config
+        intensity = _INTENSITY[config.intensity](fused, ir, vis, salient, config.salience_share)
+        terms = {"intensity": config.intensity_weight * intensity}
+        if config.texture_weight:
+            texture = _TEXTURE[config.texture](fused, ir, vis, config.texture_gain)
+            terms["texture"] = config.texture_weight * texture
+        if config.coarse_weight:
+            terms["coarse"] = config.coarse_weight * 100.0 * excess_coarse_gradient(fused, ir, vis)
+        return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+
+def _intensity_mask(fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor, share: float) -> Tensor:
+    mask = torch.maximum((salient > 0.5).to(ir.dtype), contrast_mask(ir, vis))
+    return (mask * (fused - ir)).abs().mean() + ((1.0 - mask) * (fused - vis)).abs().mean()
+
+
+def _intensity_mean(fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor, share: float) -> Tensor:
+    return ((fused - ir).abs() + (fused - vis).abs()).mean()
+
+
+def _intensity_max(fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor, share: float) -> Tensor:
+    return (fused - torch.maximum(ir, vis)).abs().mean()
+
+
+def _intensity_salient_max(fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor, share: float) -> Tensor:
+    by_salience = (fused - torch.lerp(vis, ir, salient)).abs().mean()
+    return share * by_salience + (1.0 - share) * (fused - torch.maximum(ir, vis)).abs().mean()
+
+
+def _texture_magnitude(fused: Tensor, ir: Tensor, vis: Tensor, gain: float) -> Tensor:
+    strongest = torch.maximum(_sobel(ir).abs(), _sobel(vis).abs())
+    return (_sobel(fused).abs() - gain * strongest).abs().mean()
+
+
+def _texture_signed(fused: Tensor, ir: Tensor, vis: Tensor, gain: float) -> Tensor:
+    of_ir, of_vis = _sobel(ir), _sobel(vis)
+    ir_is_stronger = of_ir.square().sum(dim=1, keepdim=True) > of_vis.square().sum(dim=1, keepdim=True)
+    return (_sobel(fused) - gain * torch.where(ir_is_stronger, of_ir, of_vis)).abs().mean()
+
+
+_INTENSITY = {
+    "mask": _intensity_mask,
+    "mean": _intensity_mean,
+    "max": _intensity_max,
+    "salient_max": _intensity_salient_max,
+}
+_TEXTURE = {"magnitude": _texture_magnitude, "signed": _texture_signed}
+
+
+def contrast_mask(ir: Tensor, vis: Tensor) -> Tensor:
+    """1 where thermal's local contrast exceeds the visible one, else 0; (N, 1, H, W).
+
+    Local contrast is the Gaussian-weighted variance around a pixel (sigma 1.5, about 9x9): the article's
+    squared difference between a pixel and the average around it, averaged over the window.
+    """
+
+    def contrast(x: Tensor) -> Tensor:
+        return _blur(x * x, _CONTRAST_SIGMA) - _blur(x, _CONTRAST_SIGMA).square()
+
+    return (contrast(ir) > contrast(vis) + _CONTRAST_MARGIN).to(ir.dtype)
+
+
+def excess_coarse_gradient(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """Mean gradient of the blurred fused image beyond that of both blurred sources: halos and patches
+    (DESIGN's ECG).
+
+    The measure of refinefuse_ros.evaluation in a differentiable form and in [0, 1] units: Gaussian of sigma 6
+    px, Sobel / 8, average of max(0, |grad F| - max(|grad ir|, |grad vis|)).
+    """
+
+    def slope(x: Tensor) -> Tensor:
+        blurred = _blur(x, _COARSE_SIGMA)
+        # the small constant keeps the square root's slope finite on flat areas
+        return (_sobel(blurred).square().sum(dim=1, keepdim=True) / 64.0 + 1e-12).sqrt()
+
+    return F.relu(slope(fused) - torch.maximum(slope(ir), slope(vis))).mean()
+
+
+def thermal_saliency(ir: Tensor) -> Tensor:
+    """How much each pixel stands out as warm, 0 to 1, (N, 1, H, W): in place of salient-object labels.
+
+    A pixel's excess over its wide surroundings (Gaussian with a sigma of a tenth of the shorter side), in
+    standard deviations of the image: 0 up to a half, 1 from one and a half on. Call it on whole images: on
+    crops it depends on the crop.
+    """
+    surroundings = _blur(ir, min(ir.shape[-2:]) / 10.0)
+    deviation = ir.std(dim=(2, 3), keepdim=True).clamp_min(1e-3)
+    return ((_blur(ir, 1.0) - surroundings) / deviation - 0.5).clamp(0.0, 1.0)
+
+
+def distance_to_teacher(fused: Tensor, teacher: Tensor) -> Tensor:
+    """Mean L1 distance between two fused images and between their Sobel gradients: the distillation term."""
+    return (fused - teacher).abs().mean() + (_sobel(fused) - _sobel(teacher)).abs().mean()
+
+
+def _sobel(x: Tensor) -> Tensor:
+    """Horizontal and vertical Sobel gradients of (N, 1, H, W) as (N, 2, H, W); the edge is repeated."""
+    kernel = x.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.stack((kernel, kernel.T))[:, None])
+
+
+def _blur(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian of (N, 1, H, W), cut at three sigma, mirrored at the border.
+
+    As two matrix products: for wide kernels on one channel that is faster on a CPU than convolutions.
+    """
+    rows, columns = (_blur_matrix(side, sigma, x) for side in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+def _blur_matrix(side: int, sigma: float, like: Tensor) -> Tensor:
+    """(side, side) matrix whose row i holds the Gaussian's weights of all pixels in the blurred pixel i."""
+    half = min(math.ceil(3.0 * sigma), side - 1)
+    offsets = torch.arange(-half, half + 1, device=like.device)
+    weights = torch.exp(-0.5 * (offsets / sigma).square()).to(like.dtype)
+    centres = torch.arange(side, device=like.device)[:, None]
+    neighbours = (centres + offsets).abs()
+    neighbours = (side - 1) - ((side - 1) - neighbours).abs()  # mirrored without repeating the edge pixel
+    matrix = like.new_zeros(side, side)
+    return matrix.scatter_add_(1, neighbours, (weights / weights.sum()).expand(side, -1))
