@@ -29,7 +29,22 @@ ROS = [
 TORCH = ["torch>=2.8,<2.14", "safetensors>=0.4,<1"]
 EXPORT = [*TORCH, "onnx>=1.16,<2", "onnxscript>=0.5,<1"]
 TRAIN = [*EXPORT, "lightning>=2.4,<3", "tensorboard>=2.14,<3"]
-DEV = [*ROS, *TRAIN, "pytest>=8,<10", "pytest-timeout>=2.3,<3", "hypothesis>=6.100,<7", "ruff>=0.16,<0.18"]
+# TensorRT itself comes with JetPack or from NVIDIA; TensorRT for RTX is on pip and builds plans without a GPU.
+TENSORRT = ["onnx>=1.16,<2"]
+TENSORRT_RTX = [
+    *TENSORRT,
+    'tensorrt-rtx-cu12-bindings>=1.7,<1.8; platform_machine == "x86_64"',
+    'tensorrt-rtx-cu12-libs>=1.7,<1.8; platform_machine == "x86_64"',
+]
+DEV = [
+    *ROS,
+    *TRAIN,
+    *TENSORRT_RTX,
+    "pytest>=8,<10",
+    "pytest-timeout>=2.3,<3",
+    "hypothesis>=6.100,<7",
+    "ruff>=0.16,<0.18",
+]
 
 setup(
     name=PACKAGE,
@@ -47,7 +62,14 @@ setup(
         (f"share/{PACKAGE}/models", [path for path in glob("models/*") if not path.endswith(".md")]),
     ],
     install_requires=RUNTIME,
-    extras_require={"ros": ROS, "export": EXPORT, "train": TRAIN, "dev": DEV},
+    extras_require={
+        "ros": ROS,
+        "export": EXPORT,
+        "train": TRAIN,
+        "tensorrt": TENSORRT,
+        "tensorrt-rtx": TENSORRT_RTX,
+        "dev": DEV,
+    },
     zip_safe=True,
     entry_points={
         "console_scripts": [

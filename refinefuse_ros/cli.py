@@ -96,6 +96,15 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--thermal-rate", type=_positive, help="thermal frames per second (default: the source's rate)")
     _add_json(record)
 
+    export = _verb(verbs, "export", _export, "export a model for another machine and compare it with torch")
+    export.add_argument("--model", default=EngineRequest.model, help="base, nano or a path (default: %(default)s)")
+    export.add_argument("--format", required=True, choices=("onnx", "openvino", "tensorrt", "torch-tensorrt"))
+    export.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16"), help="default: %(default)s")
+    export.add_argument("--size", type=_size, help="of the images (default: any for onnx and openvino, else 640x480)")
+    export.add_argument("--output", type=Path, help="file, or for compiled engines folder (default: the engine cache)")
+    export.add_argument("--compute-capability", help="of the GPU to build a TensorRT plan for, such as 8.9")
+    _add_json(export)
+
     bench = _verb(verbs, "bench", _bench, "time the available backends side by side on the same images")
     bench.add_argument("--model", default=EngineRequest.model, help="base, nano or a path (default: %(default)s)")
     bench.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="only this one; can be repeated")
@@ -261,6 +270,26 @@ def _record(options: argparse.Namespace) -> None:
         if options.json
         else f"recorded {source.description} to {options.output}"
     )
+
+
+def _export(options: argparse.Namespace) -> None:
+    from refinefuse_ros.exporting import export_model
+
+    report = export_model(
+        options.model, options.format, options.precision, options.size, options.output, options.compute_capability
+    )
+    if options.json:
+        print(json.dumps(report.to_dict(), indent=2))
+        return
+    print(f"wrote {', '.join(report.files)} in {report.precision} for images of {report.size}")
+    if report.comparison is not None:
+        difference = report.comparison
+        print(
+            f"differs from torch fp32 by {difference.mean_difference:.3f} grey levels on average,"
+            f" {difference.max_difference} at most (run on {difference.ran_on})"
+        )
+    if report.note:
+        print(report.note)
 
 
 def _bench(options: argparse.Namespace) -> None:

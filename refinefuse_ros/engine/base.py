@@ -23,7 +23,7 @@ class EngineInfo:
     """What runs: shown in /diagnostics and in every report.
 
     Attributes:
-        backend: "openvino" or "torch".
+        backend: as in `factory.BACKENDS`.
         device: the device's full name as the backend gives it.
         precision: of the network's convolutions as BUILT, not as asked for: "fp32", "fp16" or "bf16".
         model: the model's name ("nano") or the stem of its file.

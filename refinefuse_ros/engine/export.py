@@ -14,7 +14,6 @@ import openvino as ov
 import torch
 
 from refinefuse_ros import __version__
-from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.network.deployable import Deployable
@@ -23,11 +22,7 @@ from refinefuse_ros.network.weights import load_weights
 from refinefuse_ros.resources import sha256_of
 from refinefuse_ros.writing import write_whole
 
-__all__ = ["FORMATS", "ExportError", "export_model", "export_onnx", "largest_difference"]
-
-FORMATS = ("onnx",)
-"""What `export_model` can make."""
-
+__all__ = ["ExportError", "export_onnx", "export_weights", "largest_difference"]
 
 _OPSET = 18
 _INPUTS, _OUTPUT = ("thermal", "visible"), "fused"
@@ -38,37 +33,25 @@ class ExportError(UserError):
     """An exported graph is not what torch computes, or cannot be made; the message is one sentence."""
 
 
-def export_model(model: str, output: Path | None = None, format: str = "onnx", size: ImageSize | None = None) -> Path:
-    """Make the deployable graph of a model's weights, for `refinefuse export`.
+def export_weights(weights: Path, output: Path, size: ImageSize | None = None) -> None:
+    """Make the deployable graph of a weight file.
 
     Args:
-        model: "base", "nano", or the path of a .safetensors file.
-        output: path of the graph; None is the model's name with the format's suffix in the current folder.
-        format: one of `FORMATS`.
+        weights: a .safetensors file.
+        output: path of the graph.
         size: of the images, for a graph of one size, which is the size rounded up to what the network divides
             (the engines pad); None leaves height and width dynamic.
 
-    Returns:
-        The path of the graph.
-
     Raises:
-        ExportError: the format is unknown, the model has no weights, or the graph differs from torch.
-        EngineError: there is no such model.
-        WeightsError: its weight file is damaged.
+        ExportError: the graph differs from torch.
+        WeightsError: the weight file is missing or damaged.
         OSError: the graph cannot be written.
     """
-    if format not in FORMATS:
-        raise ExportError(f"'{format}' is no format to export to; give one of {', '.join(FORMATS)}.")
-    files = find_model(model)
-    if files.weights is None:
-        raise ExportError(f"The model '{model}' has no .safetensors file; give one that has.")
-    network, name = load_weights(files.weights)
-    path = output if output is not None else Path(f"{files.weights.stem}.{format}")
+    network, name = load_weights(weights)
     if size is not None:
         multiple = network.config.size_multiple
         size = ImageSize(*(side + -side % multiple for side in size))
-    export_onnx(network, path, size, name, sha256_of(files.weights))
-    return path
+    export_onnx(network, output, size, name, sha256_of(weights))
 
 
 def export_onnx(

@@ -10,49 +10,86 @@ from importlib.util import find_spec
 
 from refinefuse_ros.engine.artifacts import ModelFiles, find_model
 from refinefuse_ros.engine.base import MINIMUM_SIDE_PX, Engine, EngineError
+from refinefuse_ros.engine.cache import EngineNotBuiltError
+from refinefuse_ros.engine.cuda import has_gpu, load_driver
 from refinefuse_ros.image.frame import ImageSize
 
 
 @dataclass(frozen=True)
 class Backend:
-    """How to import a backend, and which distribution brings it."""
+    """How to import a backend, and when it can be used.
+
+    Attributes:
+        module: where its engine is.
+        engine_class: the engine's name there.
+        requires: packages of which one must be installed.
+        needs_gpu: an NVIDIA GPU; without one, `auto` does not even look at the backend.
+        builds: its engines are built on this machine and kept in the cache.
+        automatic: `auto` considers it.
+    """
 
     module: str
     engine_class: str
-    requires: str
+    requires: tuple[str, ...]
+    needs_gpu: bool = False
+    builds: bool = False
+    automatic: bool = True
 
 
 BACKENDS = {
-    "openvino": Backend("refinefuse_ros.engine.openvino", "OpenVinoEngine", "openvino"),
-    "torch": Backend("refinefuse_ros.engine.torch", "TorchEngine", "torch"),
+    "tensorrt": Backend(
+        "refinefuse_ros.engine.tensorrt",
+        "TensorRtEngine",
+        ("tensorrt", "tensorrt_rtx_bindings"),
+        needs_gpu=True,
+        builds=True,
+    ),
+    "torch_tensorrt": Backend(
+        "refinefuse_ros.engine.torch_tensorrt",
+        "TorchTensorRtEngine",
+        ("torch_tensorrt",),
+        needs_gpu=True,
+        builds=True,
+        automatic=False,
+    ),
+    "torch_cuda": Backend("refinefuse_ros.engine.torch_cuda", "TorchCudaEngine", ("torch",), needs_gpu=True),
+    "openvino": Backend("refinefuse_ros.engine.openvino", "OpenVinoEngine", ("openvino",)),
+    "torch": Backend("refinefuse_ros.engine.torch", "TorchEngine", ("torch",)),
+    "laplacian": Backend("refinefuse_ros.engine.laplacian", "LaplacianEngine", ("cv2",), automatic=False),
 }
 """In the order in which `auto` tries them."""
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+REBUILD = ("auto", "never")
+LAST_RESORT = "laplacian"
+"""Not RefineFuse: what a host that runs out of backends falls back to, and never what `auto` starts with."""
 
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """What somebody wants to run: a model name or path, and "auto" or a choice for the rest."""
+    """What somebody wants to run: a model name or path, and "auto" or a choice for the rest.
+
+    `rebuild` is "auto" or "never": whether a compiled engine that is missing or does not fit is built.
+    """
 
     model: str = "nano"
     backend: str = "auto"
     precision: str = "auto"
     device: str = "auto"
+    rebuild: str = "auto"
 
 
-def installed_backends() -> list[str]:
-    """The backends whose library is installed, best first; nothing is imported."""
-    return [name for name, backend in BACKENDS.items() if find_spec(backend.requires) is not None]
-
-
-def create_engine(request: EngineRequest, size: ImageSize, exclude: Collection[str] = ()) -> Engine:
+def create_engine(
+    request: EngineRequest, size: ImageSize, exclude: Collection[str] = (), not_built: list[str] | None = None
+) -> Engine:
     """Build and warm up the engine that `request` asks for.
 
     Args:
         request: what to run; `backend="auto"` takes the first of `BACKENDS` that can be built.
         size: of the images; one engine serves one size.
         exclude: backends not to use, because they failed before.
+        not_built: takes the backends that were passed over because their engine has to be built first and
+            `request.rebuild` forbids that.
 
     Returns:
         A warm engine whose `info.reason` says why it was chosen.
@@ -65,7 +102,7 @@ def create_engine(request: EngineRequest, size: ImageSize, exclude: Collection[s
     if request.backend not in ("auto", *BACKENDS):
         raise EngineError(f"There is no backend '{request.backend}'; use auto, {', '.join(BACKENDS)}.")
     files = find_model(request.model)
-    chosen = list(BACKENDS) if request.backend == "auto" else [request.backend]
+    chosen = automatic_backends() if request.backend == "auto" else [request.backend]
     passed_over = [f"{name} failed before" for name in chosen if name in exclude]
     for name in chosen:
         if name in exclude:
@@ -76,21 +113,33 @@ def create_engine(request: EngineRequest, size: ImageSize, exclude: Collection[s
             if request.backend != "auto":
                 raise
             passed_over.append(f"{name}: {error}")
+            if not_built is not None and isinstance(error, EngineNotBuiltError):
+                not_built.append(name)
             continue
         asked = "asked for" if request.backend != "auto" else "first usable backend"
-        reason = f"{asked}{'; passed over ' + '; '.join(passed_over) if passed_over else ''}"
-        engine.info = replace(engine.info, reason=reason)
+        passed = f"passed over {'; '.join(passed_over)}" if passed_over else ""
+        engine.info = replace(engine.info, reason="; ".join(filter(None, (asked, engine.info.reason, passed))))
         return engine
     raise EngineError(f"No backend can run the model '{request.model}': {'; '.join(passed_over)}.")
 
 
+def automatic_backends() -> list[str]:
+    """The backends that `auto` tries on this machine, best first; nothing is imported."""
+    gpu = has_gpu()
+    return [name for name, backend in BACKENDS.items() if backend.automatic and (gpu or not backend.needs_gpu)]
+
+
 def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest) -> Engine:
     backend = BACKENDS[name]
-    if find_spec(backend.requires) is None:
+    if backend.needs_gpu:
+        load_driver()  # says what is missing before anything heavy is imported
+    if all(find_spec(package) is None for package in backend.requires):
         raise EngineError(
-            f"The package {backend.requires} is not installed; install it with pip, or use another backend."
+            f"The package {' or '.join(backend.requires)} is not installed;"
+            " install it as docs/deploy.md says, or use another backend."
         )
     engine_class = getattr(import_module(backend.module), backend.engine_class)
-    engine: Engine = engine_class(files, size, request.precision, request.device)
+    options = {"rebuild": request.rebuild} if backend.builds else {}
+    engine: Engine = engine_class(files, size, request.precision, request.device, **options)
     engine.warm_up()
     return engine

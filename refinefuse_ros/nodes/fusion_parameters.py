@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
+from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, REBUILD, EngineRequest
 from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import NormalizationConfig
@@ -33,6 +33,12 @@ class FusionParameters:
     )
     engine_device: str = parameter(
         "auto", "engine.device", "Device by the backend's name for it, such as CPU or cuda:0."
+    )
+    engine_rebuild: str = parameter(
+        "auto",
+        "engine.rebuild",
+        "auto builds a compiled engine that is missing or does not fit, while the next best serves; never builds none.",
+        choices=REBUILD,
     )
     engine_width: int = parameter(
         640,
@@ -228,7 +234,9 @@ class FusionParameters:
         )
 
     def engine_request(self) -> EngineRequest:
-        return EngineRequest(self.model, self.engine_backend, self.engine_precision, self.engine_device)
+        return EngineRequest(
+            self.model, self.engine_backend, self.engine_precision, self.engine_device, self.engine_rebuild
+        )
 
     def engine_size(self) -> ImageSize:
         return ImageSize(self.engine_width, self.engine_height)

@@ -12,7 +12,7 @@ import openvino as ov
 import pytest
 import torch
 
-from refinefuse_ros.engine.export import ExportError, export_model, export_onnx, largest_difference
+from refinefuse_ros.engine.export import ExportError, export_onnx, export_weights, largest_difference
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.network.deployable import Deployable
 from refinefuse_ros.network.model import RefineFuse, RefineFuseConfig
@@ -92,27 +92,9 @@ def test_a_graph_that_differs_is_not_written(model: RefineFuse, tmp_path: Path, 
 def test_a_weight_file_becomes_a_graph_that_names_it(model: RefineFuse, tmp_path: Path):
     weights = tmp_path / "mine.safetensors"
     save_weights(model, weights, "mine")
-    path = export_model(str(weights), tmp_path / "g.onnx", size=ImageSize(61, 40))
-    graph = onnx.load(path)
+    export_weights(weights, tmp_path / "g.onnx", size=ImageSize(61, 40))
+    graph = onnx.load(tmp_path / "g.onnx")
     properties = {entry.key: entry.value for entry in graph.metadata_props}
     assert (properties["model"], properties["weights_sha256"]) == ("mine", sha256_of(weights))
     shape = graph.graph.input[0].type.tensor_type.shape
     assert [dimension.dim_value for dimension in shape.dim] == [1, 1, 40, 64]
-
-
-def test_the_graph_goes_to_the_current_folder_by_default(
-    model: RefineFuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    save_weights(model, tmp_path / "mine.safetensors", "mine")
-    assert export_model(str(tmp_path / "mine.safetensors")) == Path("mine.onnx")
-    assert Path("mine.onnx").is_file()
-
-
-def test_unknown_formats_and_models_without_weights_are_refused(model: RefineFuse, tmp_path: Path):
-    export_onnx(model, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"no \.safetensors file"):
-        export_model(str(tmp_path / "m.onnx"))
-    with pytest.raises(ExportError, match="'caffe' is no format"):
-        export_model("nano", format="caffe")

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refinefuse_ros.engine import factory as factory_module
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import EngineError
-from refinefuse_ros.engine.factory import EngineRequest, create_engine
+from refinefuse_ros.engine.cuda import has_gpu
+from refinefuse_ros.engine.factory import EngineRequest, automatic_backends, create_engine
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
@@ -57,6 +59,33 @@ def test_the_running_node_does_not_import_torch() -> None:
         "create_engine(EngineRequest(), ImageSize(64, 64)); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_gpu_backends_come_first_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factory_module, "has_gpu", lambda: True)
+    assert automatic_backends() == ["tensorrt", "torch_cuda", "openvino", "torch"]
+    monkeypatch.setattr(factory_module, "has_gpu", lambda: False)
+    assert automatic_backends() == ["openvino", "torch"]
+
+
+def test_a_gpu_whose_backends_do_not_work_is_passed_over_with_the_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise EngineError("The driver is too old.")
+
+    monkeypatch.setattr(factory_module, "has_gpu", lambda: True)
+    monkeypatch.setattr(factory_module, "load_driver", refuse)
+    engine = create_engine(EngineRequest(), SIZE)
+    assert engine.info.backend == "openvino"
+    assert engine.info.reason == (
+        "first usable backend; passed over tensorrt: The driver is too old.; torch_cuda: The driver is too old."
+    )
+
+
+@pytest.mark.skipif(has_gpu(), reason="a GPU is here")
+@pytest.mark.parametrize("backend", ["tensorrt", "torch_tensorrt", "torch_cuda"])
+def test_gpu_backends_say_that_the_driver_is_missing(backend: str) -> None:
+    with pytest.raises(EngineError, match="There is no NVIDIA driver on this machine"):
+        create_engine(EngineRequest(backend=backend), SIZE)
 
 
 @pytest.mark.parametrize(
@@ -145,18 +174,20 @@ def test_the_host_falls_back_after_enough_failures_in_a_row(monkeypatch: pytest.
     assert (host.info.backend, host.fell_back_from, host.failures_in_a_row) == ("torch", "openvino", 0)
 
 
-def test_the_host_keeps_trying_when_nothing_else_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_last_resort_is_classical_fusion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     graph = copy_model(tmp_path)
     graph.with_suffix(".safetensors").unlink()
     host = EngineHost(EngineRequest(model=str(graph)), SIZE, max_failures=1)
-    working = host._engine._run
 
     def fail(*planes: np.ndarray) -> np.ndarray:
         raise EngineError("The device is busy.")
 
     monkeypatch.setattr(host._engine, "_run", fail)
-    with pytest.raises(EngineError, match="There is nothing to fall back to"):
+    with pytest.raises(EngineError, match="After 1 failures in a row of openvino, laplacian takes over"):
         host.fuse(*planes())
-    monkeypatch.setattr(host._engine, "_run", working)
     assert host.fuse(*planes()).shape == (SIZE.height, SIZE.width)
-    assert (host.failures_in_a_row, host.fell_back_from) == (0, None)
+    assert (host.info.backend, host.fell_back_from) == ("laplacian", "openvino")
+    monkeypatch.setattr(host._engine, "_run", fail)
+    with pytest.raises(EngineError, match="nothing left to fall back to"):
+        host.fuse(*planes())
+    assert host.info.backend == "laplacian"

@@ -1,0 +1,144 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Built engines kept between starts, each with its manifest; what does not fit or is damaged is never loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.manifest import EngineKey, Manifest, ManifestError, differences
+from refinefuse_ros.resources import PACKAGE
+from refinefuse_ros.writing import write_whole
+
+_PRIVATE = 0o700
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """An engine's bytes, what they are, and what there is to say about how they came (empty: from the cache)."""
+
+    content: bytes
+    manifest: Manifest
+    note: str = ""
+
+
+class EngineNotBuiltError(EngineError):
+    """There is no fitting engine in the cache, and building one was not allowed."""
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/refinefuse_ros, or ~/.cache/refinefuse_ros."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
+    return root / PACKAGE
+
+
+class EngineCache:
+    """The folder of built engines.
+
+    A plan is code that the driver runs, so the folder is private: one that others may write to is not used.
+
+    Args:
+        folder: None is `cache_folder()`; made when the first engine is stored.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder if folder is not None else cache_folder()
+
+    def obtain(self, key: EngineKey, build: Callable[[], BuiltEngine], may_build: bool = True) -> BuiltEngine:
+        """The engine of this key, from the cache or else built and stored.
+
+        Args:
+            key: what is wanted.
+            build: makes it; may take minutes.
+            may_build: False forbids that (`engine.rebuild: never`).
+
+        Returns:
+            The engine; its note says why it was built, and whether it could not be stored.
+
+        Raises:
+            EngineNotBuiltError: there is none and `may_build` is False.
+            EngineError: building failed.
+        """
+        found = self._load(key)
+        if isinstance(found, BuiltEngine):
+            return found
+        if not may_build:
+            raise EngineNotBuiltError(
+                f"{found[0].upper()}{found[1:]}, and building is not allowed here;"
+                " make one with 'refinefuse export', or set engine.rebuild to auto."
+            )
+        built = build()
+        problem = self._store(built)
+        return BuiltEngine(built.content, built.manifest, "; ".join(filter(None, (f"built because {found}", problem))))
+
+    def discard(self, key: EngineKey) -> None:
+        """Forget an engine that turned out not to load."""
+        for path in self._paths(key):
+            with suppress(OSError):
+                path.unlink()
+
+    def _load(self, key: EngineKey) -> BuiltEngine | str:
+        """The engine, or why there is none."""
+        if problem := _not_private(self._folder):
+            return problem
+        artifact, manifest_path = self._paths(key)
+        try:
+            manifest = Manifest.from_json(manifest_path.read_text(encoding="utf-8"))
+            content = artifact.read_bytes()
+        except FileNotFoundError:
+            return self._nearest(key)
+        except (ManifestError, OSError, UnicodeDecodeError) as error:
+            return f"the cached {manifest_path.name} is damaged: {str(error).rstrip('.')}"
+        if manifest.key != key:
+            return f"the cached engine's {differences(manifest.key, key)}"
+        if hashlib.sha256(content).hexdigest() != manifest.artifact_sha256:
+            return f"the cached {artifact.name} is damaged: its SHA-256 is not its manifest's"
+        return BuiltEngine(content, manifest)
+
+    def _nearest(self, key: EngineKey) -> str:
+        """Why nothing fits: how the newest engine for the same purpose differs, if there is one."""
+        newest: tuple[str, EngineKey] | None = None
+        for path in self._folder.glob(f"{key.family}*.json"):
+            try:
+                manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+            except (ManifestError, OSError, UnicodeDecodeError):
+                continue
+            if newest is None or manifest.built_at > newest[0]:
+                newest = (manifest.built_at, manifest.key)
+        if newest is None or not (described := differences(newest[1], key)):
+            return f"no {key.precision} engine of {key.model} for {key.size} is cached"
+        return f"the cached engine's {described}"
+
+    def _store(self, engine: BuiltEngine) -> str:
+        """Keep an engine; returns a sentence if that cannot be done, which harms nothing but the next start."""
+        artifact, manifest_path = self._paths(engine.manifest.key)
+        try:
+            self._folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
+            if problem := _not_private(self._folder):
+                return f"it was not kept, since {problem}"
+            write_whole(artifact, engine.content)  # first, so that a manifest never stands alone
+            write_whole(manifest_path, engine.manifest.to_json().encode())
+        except OSError as error:
+            return f"it was not kept in {self._folder} ({error.strerror or error}), so that every start builds it again"
+        return ""
+
+    def _paths(self, key: EngineKey) -> tuple[Path, Path]:
+        return self._folder / f"{key.name}.engine", self._folder / f"{key.name}.json"
+
+
+def _not_private(folder: Path) -> str:
+    """Why the folder must not be trusted; empty if it may be, or is not there."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return ""
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
+        return f"the cache {folder} is not yours alone to write; run 'chmod 700' on it, or remove it"
+    return ""

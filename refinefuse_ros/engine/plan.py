@@ -1,0 +1,88 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Building a TensorRT plan from a model's ONNX graph, with the manifest that says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from refinefuse_ros import __version__
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.cache import BuiltEngine
+from refinefuse_ros.engine.manifest import EngineKey, Manifest
+from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.resources import sha256_of
+
+PLAN_PRECISIONS = ("fp32", "fp16")
+_OPTIONS = "strongly typed, one static size"
+
+
+def plan_key(
+    library: TensorRtLibrary,
+    model: str,
+    graph: Path,
+    size: ImageSize,
+    precision: str,
+    gpu: str,
+    capability: tuple[int, int],
+) -> EngineKey:
+    """What a plan of a model depends on.
+
+    Args:
+        library: what builds and runs it.
+        model: the model's name.
+        graph: its fp32 ONNX graph.
+        size: of the images.
+        precision: "auto" (fp16), "fp16" or "fp32".
+        gpu: the GPU's name.
+        capability: the GPU's compute capability, such as (8, 6).
+
+    Raises:
+        EngineError: there is no such precision.
+    """
+    if precision not in ("auto", *PLAN_PRECISIONS):
+        raise EngineError(f"TensorRT cannot run precision '{precision}'; use auto, {', '.join(PLAN_PRECISIONS)}.")
+    return EngineKey(
+        model=model,
+        source_sha256=sha256_of(graph),
+        size=str(size),
+        precision="fp16" if precision == "auto" else precision,
+        backend=library.backend,
+        backend_version=library.version,
+        gpu="any" if library.serves_any_gpu_of_a_capability else gpu,
+        compute_capability="{}.{}".format(*capability),
+        options=_OPTIONS,
+        code_version=__version__,
+    )
+
+
+def build_plan(library: TensorRtLibrary, graph: Path, key: EngineKey) -> BuiltEngine:
+    """Build the plan of `key` from its graph, for planes padded to what the graph divides.
+
+    Raises:
+        EngineError: as `TensorRtLibrary.build`; or onnx is not installed.
+    """
+    try:
+        from refinefuse_ros.engine.graph import properties_of, to_half
+    except ImportError as error:
+        raise EngineError("Building a TensorRT plan needs the package onnx; install it with pip.") from error
+    content = graph.read_bytes()
+    properties = properties_of(content)
+    multiple = properties.size_multiple
+    width, height = (-(-side // multiple) * multiple for side in ImageSize.parse(key.size))
+    major, minor = map(int, key.compute_capability.split("."))
+    start = time.monotonic()
+    typed = to_half(content) if key.precision == "fp16" else content
+    plan = library.build(typed, (height, width), key.precision, (major, minor))
+    manifest = Manifest(
+        key=key,
+        weights_sha256=properties.weights_sha256,
+        size_multiple=multiple,
+        artifact_sha256=hashlib.sha256(plan).hexdigest(),
+        built_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        build_seconds=round(time.monotonic() - start, 3),
+    )
+    return BuiltEngine(plan, manifest)

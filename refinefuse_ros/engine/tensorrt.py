@@ -1,0 +1,140 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""RefineFuse as a TensorRT plan on an NVIDIA GPU: fixed buffers, one stream, one CUDA graph per engine, no torch."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refinefuse_ros.engine.artifacts import ModelFiles
+from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
+from refinefuse_ros.engine.cuda import Gpu
+from refinefuse_ros.engine.manifest import EngineKey
+from refinefuse_ros.engine.plan import build_plan, plan_key
+from refinefuse_ros.engine.tensorrt_library import INPUTS, OUTPUT, PlanRefusedError, TensorRtLibrary, find_library
+from refinefuse_ros.image.frame import ImageSize
+
+
+class TensorRtEngine(Engine):
+    """A plan on one GPU: from the cache, or built from the model's ONNX graph.
+
+    Planes go through page-locked memory; uploading, running and downloading are one CUDA graph where the library
+    allows that.
+
+    Attributes:
+        gpu_ms: time of the last pair on the GPU, copies included, by events; None before the first.
+
+    Args:
+        files: the model; its graph is used.
+        size: of the images.
+        precision: "auto" (fp16), "fp16" or "fp32".
+        device: "auto" (the first GPU) or "cuda:N".
+        rebuild: "auto" builds a plan that is missing or does not fit; "never" refuses to.
+        cache: where plans are kept; None is the user's cache.
+
+    Raises:
+        EngineNotBuiltError: no plan fits and `rebuild` is "never".
+        EngineError: there is no graph, driver, GPU, library or not enough memory; or the graph cannot be built.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        size: ImageSize,
+        precision: str = "auto",
+        device: str = "auto",
+        rebuild: str = "auto",
+        cache: EngineCache | None = None,
+    ) -> None:
+        if files.graph is None:
+            raise EngineError(
+                f"The model '{files.name}' has no ONNX graph beside its weights; make one with"
+                f" 'refinefuse export --model {files.weights} --format onnx'."
+            )
+        graph = files.graph
+        self.gpu_ms: float | None = None
+        self._engine: Any = None
+        self._context: Any = None
+        self._gpu = Gpu(device)
+        try:
+            library = find_library()
+            key = plan_key(library, files.name, graph, size, precision, self._gpu.name, self._gpu.capability)
+            built, self._engine = _load_plan(library, graph, key, cache or EngineCache(), rebuild == "auto")
+            manifest = built.manifest
+            info = EngineInfo(
+                "tensorrt",
+                f"{self._gpu.name}, {library.title}",
+                manifest.key.precision,
+                files.name,
+                manifest.artifact_sha256,
+                size,
+                built.note,
+            )
+            super().__init__(info, manifest.size_multiple)
+            self._prepare(library)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, library: TensorRtLibrary) -> None:
+        """Give the plan's tensors their addresses and record the CUDA graph."""
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise EngineError(f"{library.title} cannot start the plan: not enough GPU memory; use a smaller size.")
+        nbytes = self._padded_shape[0] * self._padded_shape[1]
+        self._planes = {name: self._gpu.pinned_plane(self._padded_shape) for name in (*INPUTS, OUTPUT)}
+        self._addresses = {name: self._gpu.device_buffer(nbytes) for name in self._planes}
+        for name, address in self._addresses.items():
+            self._context.set_tensor_address(name, address)
+        self._stream = self._gpu.stream()
+        self._start, self._end = self._gpu.event(), self._gpu.event()
+        self._launch = self._enqueue
+        self._enqueue()  # lets the library allocate and compile what it puts off, which a capture forbids
+        self._gpu.synchronize(self._stream)
+        if library.can_capture(self._context, self._stream):
+            with suppress(EngineError):  # the same work enqueued call by call is slower and as right
+                self._launch = self._gpu.capture(self._stream, self._enqueue)
+
+    def _enqueue(self) -> None:
+        for name in INPUTS:
+            self._gpu.upload(self._planes[name], self._addresses[name], self._stream)
+        if not self._context.execute_async_v3(self._stream):
+            raise EngineError(f"TensorRT failed to run {self.info.model}; the driver's log may say why.")
+        self._gpu.download(self._addresses[OUTPUT], self._planes[OUTPUT], self._stream)
+
+    def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        self._gpu.make_current()  # the worker's thread is not the one that built the engine
+        for name, plane in zip(INPUTS, (thermal, visible), strict=True):
+            np.copyto(self._planes[name], plane)
+        self._gpu.record(self._start, self._stream)
+        self._launch()
+        self._gpu.record(self._end, self._stream)
+        self._gpu.synchronize(self._stream)
+        self.gpu_ms = self._gpu.elapsed_ms(self._start, self._end)
+        return self._planes[OUTPUT]
+
+    def close(self) -> None:
+        self._context = self._engine = None  # before the GPU's context, in which they live
+        self._planes = {}
+        self._gpu.close()
+
+
+def _load_plan(
+    library: TensorRtLibrary, graph: Path, key: EngineKey, cache: EngineCache, may_build: bool
+) -> tuple[BuiltEngine, Any]:
+    """The plan of `key`, and the library's engine of it; a cached plan that the library refuses is built again."""
+    obtain = partial(cache.obtain, key, lambda: build_plan(library, graph, key), may_build)
+    built = obtain()
+    try:
+        return built, library.load(built.content)
+    except PlanRefusedError:
+        if built.note:  # it was built just now: another one would not load either
+            raise
+    cache.discard(key)
+    built = obtain()
+    return built, library.load(built.content)

@@ -1,0 +1,213 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""TensorRT and TensorRT for RTX as one library: finding it, building a plan from a graph, loading a plan.
+
+Everything in which the two differ, and in which their versions differ, is in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from refinefuse_ros.engine.base import EngineError
+
+INPUTS, OUTPUT = ("thermal", "visible"), "fused"
+
+_MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
+_TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX"}
+
+
+class PlanRefusedError(EngineError):
+    """The library does not take a plan: it is of another version or GPU, or truncated."""
+
+
+@dataclass(frozen=True)
+class TensorRtLibrary:
+    """One of the two libraries.
+
+    Attributes:
+        backend: "tensorrt" or "tensorrt_rtx".
+        api: its Python module; both have the same names.
+    """
+
+    backend: str
+    api: ModuleType
+
+    @property
+    def version(self) -> str:
+        return str(self.api.__version__)
+
+    @property
+    def title(self) -> str:
+        return f"{_TITLES[self.backend]} {self.version}"
+
+    @property
+    def serves_any_gpu_of_a_capability(self) -> bool:
+        """TensorRT for RTX builds for a compute capability, without a GPU; TensorRT tunes on the GPU that is there."""
+        return self.backend == "tensorrt_rtx"
+
+    def build(self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int]) -> bytes:
+        """Build the plan of a deployable graph.
+
+        Args:
+            graph: a serialised ONNX graph in this precision.
+            shape: (H, W) of the planes in pixels, multiples of the graph's size multiple.
+            precision: "fp32" or "fp16": what the network must come out in.
+            capability: compute capability to build for; TensorRT proper builds for the GPU that is there.
+
+        Returns:
+            The serialised plan, for planes (1, 1, H, W) uint8.
+
+        Raises:
+            EngineError: the library cannot build for this GPU, the graph is not a deployable one, or the network came
+                out in another precision.
+        """
+        log = _error_log(self.api)
+        try:
+            plan = self._build(graph, shape, precision, capability, log)
+        except (TypeError, RuntimeError) as error:  # pybind11's way to say that the library gave nothing
+            reason = log.last or _one_line(str(error))
+            raise EngineError(f"{self.title} cannot build here: {reason}; check the NVIDIA driver.") from error
+        if plan is None:
+            reason = log.last or "no reason given"
+            raise EngineError(f"{self.title} cannot build the graph at {shape[1]}x{shape[0]}: {reason}.")
+        return bytes(plan)
+
+    def load(self, plan: bytes) -> Any:
+        """Deserialise a plan into the library's engine, on the current CUDA context.
+
+        Raises:
+            PlanRefusedError: the plan is truncated, or of another version or GPU.
+        """
+        log = _error_log(self.api)
+        engine = self.api.Runtime(log).deserialize_cuda_engine(plan)
+        if engine is None:
+            reason = log.last or "no reason given"
+            raise PlanRefusedError(f"{self.title} cannot load the plan: {reason}; check that the driver is new enough.")
+        return engine
+
+    def can_capture(self, context: Any, stream: int) -> bool:
+        """Whether an execution context may be recorded into a CUDA graph; only TensorRT for RTX tells."""
+        ask = getattr(context, "is_stream_capturable", None)
+        return ask is None or bool(ask(stream))
+
+    def precision_of(self, network: Any) -> str:
+        """The type in which all convolutions of a strongly typed network compute; "mixed" where they disagree."""
+        names = {self.api.DataType.FLOAT: "fp32", self.api.DataType.HALF: "fp16"}
+        found = {
+            names.get(tensor.dtype, str(tensor.dtype))
+            for layer in (network.get_layer(index) for index in range(network.num_layers))
+            if layer.type == self.api.LayerType.CONVOLUTION
+            for tensor in (layer.get_input(0), layer.get_output(0))
+        }
+        return found.pop() if len(found) == 1 else "mixed"
+
+    def _build(
+        self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int], log: Any
+    ) -> Any | None:
+        builder = self.api.Builder(log)
+        network = builder.create_network(self._creation_flags())
+        self._parse(graph, network, log)
+        self._fix_shape(network, shape)
+        built = self.precision_of(network)
+        if built != precision:
+            raise EngineError(
+                f"{self.title} made the network {built} although {precision} was asked for; export the graph again."
+            )
+        config = builder.create_builder_config()
+        self._set_target(config, capability)
+        return builder.build_serialized_network(network, config)
+
+    def _creation_flags(self) -> int:
+        """Strongly typed: asked for by a flag where there is one; a version without it knows nothing else."""
+        flag = getattr(self.api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+        return 0 if flag is None else 1 << int(flag)
+
+    def _parse(self, graph: bytes, network: Any, log: Any) -> None:
+        parser = self.api.OnnxParser(network, log)
+        if not parser.parse(graph):
+            reason = parser.get_error(0).desc() if parser.num_errors else log.last
+            raise EngineError(f"{self.title} cannot read the graph ({_one_line(reason)}); export or download it again.")
+        found = {tensor.name: tensor.dtype for tensor in _planes(network)}
+        if found != dict.fromkeys((*INPUTS, OUTPUT), self.api.DataType.UINT8):
+            described = ", ".join(f"{name} {kind}" for name, kind in found.items())
+            raise EngineError(
+                f"The graph has {described}, not the uint8 planes thermal, visible and fused;"
+                " export it with 'refinefuse export'."
+            )
+
+    def _fix_shape(self, network: Any, shape: tuple[int, int]) -> None:
+        """Make the network static: a plan serves one size, and is faster for it than one with a range of sizes."""
+        wanted = (1, 1, *shape)
+        for index in range(network.num_inputs):
+            tensor = network.get_input(index)
+            found = tuple(tensor.shape)
+            if len(found) != len(wanted) or any(
+                side not in (-1, other) for side, other in zip(found, wanted, strict=True)
+            ):
+                raise EngineError(
+                    f"The graph's plane {tensor.name} is {found} and cannot be {wanted};"
+                    " export the graph without --size."
+                )
+            tensor.shape = wanted
+
+    def _set_target(self, config: Any, capability: tuple[int, int]) -> None:
+        if not self.serves_any_gpu_of_a_capability:
+            return
+        known = self.api.ComputeCapability
+        name = "SM{}{}".format(*capability)
+        if name not in known.__members__:
+            every = ", ".join(member for member in known.__members__ if member.startswith("SM"))
+            raise EngineError(
+                f"{self.title} builds for {every}, not for this GPU's {name}; install tensorrt or use another backend."
+            )
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(known.__members__[name], 0)
+
+
+def find_library() -> TensorRtLibrary:
+    """TensorRT if it is installed and loads, else TensorRT for RTX.
+
+    Raises:
+        EngineError: neither is there, or none loads.
+    """
+    problems = []
+    for backend, module in _MODULES.items():
+        if find_spec(module) is None:
+            continue
+        try:
+            return TensorRtLibrary(backend, import_module(module))
+        except (ImportError, OSError, RuntimeError) as error:
+            problems.append(f"{_TITLES[backend]} does not load ({_one_line(str(error))})")
+    raise EngineError(
+        f"{' and '.join(problems) or 'Neither TensorRT nor TensorRT for RTX is installed'};"
+        " install one as docs/deploy.md says, or use another backend."
+    )
+
+
+def _planes(network: Any) -> Iterator[Any]:
+    yield from (network.get_input(index) for index in range(network.num_inputs))
+    yield from (network.get_output(index) for index in range(network.num_outputs))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
+
+
+def _error_log(api: ModuleType) -> Any:
+    """A logger that keeps the library's last error for our own sentence, instead of printing everything."""
+
+    class ErrorLog(api.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            api.ILogger.__init__(self)
+            self.last = ""
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (api.ILogger.Severity.ERROR, api.ILogger.Severity.INTERNAL_ERROR):
+                self.last = _one_line(message)
+
+    return ErrorLog()

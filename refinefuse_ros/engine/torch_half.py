@@ -1,0 +1,78 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The deployable network in half precision, for the torch engines on a GPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from refinefuse_ros.engine.artifacts import ModelFiles
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.network.deployable import Deployable
+from refinefuse_ros.network.weights import WeightsError, load_weights
+
+GPU_PRECISIONS = ("fp32", "fp16")
+
+
+class HalfNetwork(nn.Module):
+    """A fusion network whose weights and activations are fp16, between fp32 planes: what `Deployable` expects."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.half()
+
+    def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
+        return self.network(ir.half(), vis.half()).float()
+
+
+def load_deployable(files: ModelFiles, precision: str, device: torch.device) -> tuple[Deployable, int]:
+    """The deployable network of a model in eval mode on `device`, channels last, and its size multiple (pixels).
+
+    Args:
+        files: the model; its weights are used.
+        precision: "fp16" or "fp32".
+        device: where to put it.
+
+    Raises:
+        EngineError: the weights are missing or damaged, or there is no such precision or device.
+    """
+    if files.weights is None:
+        raise EngineError(
+            f"The model '{files.name}' has no safetensors weights beside {files.graph};"
+            " use the tensorrt or openvino backend, or give the weights' path."
+        )
+    if precision not in GPU_PRECISIONS:
+        raise EngineError(f"torch on a GPU cannot run precision '{precision}'; use auto, {', '.join(GPU_PRECISIONS)}.")
+    try:
+        network, _ = load_weights(files.weights)
+        multiple = network.config.size_multiple
+        typed = HalfNetwork(network) if precision == "fp16" else network
+        return Deployable(typed).eval().to(device, memory_format=torch.channels_last), multiple
+    except WeightsError as error:
+        raise EngineError(str(error)) from error
+    except (RuntimeError, AssertionError) as error:
+        raise EngineError(f"torch cannot use the device '{device}': {first_line(error)}") from error
+
+
+def cuda_device(device: str) -> torch.device:
+    """The GPU that "auto" or "cuda:N" means.
+
+    Raises:
+        EngineError: it means none, or torch sees no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise EngineError(
+            f"This torch ({torch.__version__}) sees no GPU; install a CUDA build of it, or use another backend."
+        )
+    try:
+        found = torch.device("cuda" if device == "auto" else device)
+    except RuntimeError as error:
+        raise EngineError(f"'{device}' is no torch device; use auto or cuda:N.") from error
+    if found.type != "cuda":
+        raise EngineError(f"'{device}' is not a CUDA device; use auto or cuda:N.")
+    return torch.device("cuda", found.index if found.index is not None else torch.cuda.current_device())
+
+
+def first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,146 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""RefineFuse compiled by torch_tensorrt (2.8 to 2.14): for those who want TensorRT inside torch. Only when asked for.
+
+What is compiled is the network between its fp16 planes, statically and completely; scaling and rounding stay in torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+import torch_tensorrt
+from torch import Tensor, nn
+
+from refinefuse_ros import __version__
+from refinefuse_ros.engine.artifacts import ModelFiles
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
+from refinefuse_ros.engine.manifest import EngineKey, Manifest
+from refinefuse_ros.engine.torch_cuda import TorchCudaEngine
+from refinefuse_ros.engine.torch_half import cuda_device, first_line, load_deployable
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.resources import sha256_of
+
+_OPTIONS = {"ir": "dynamo", "require_full_compilation": True, "min_block_size": 1}
+_ALWAYS_EXPLICIT_SINCE = (2, 10)
+
+
+class TorchTensorRtEngine(TorchCudaEngine):
+    """The network as a torch_tensorrt exported program, from the cache or compiled, replayed by its own CUDA graph.
+
+    Args:
+        files, size, precision, device: as for `TorchCudaEngine`.
+        rebuild: "auto" compiles what is missing or does not fit; "never" refuses to.
+        cache: where programs are kept; None is the user's cache.
+
+    Raises:
+        EngineNotBuiltError: no program fits and `rebuild` is "never".
+        EngineError: as `TorchCudaEngine`, or the network cannot be compiled.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        size: ImageSize,
+        precision: str = "auto",
+        device: str = "auto",
+        rebuild: str = "auto",
+        cache: EngineCache | None = None,
+    ) -> None:
+        self._built = obtain_program(files, size, precision, device, cache or EngineCache(), rebuild == "auto")
+        self._contexts = ExitStack()
+        super().__init__(files, size, precision, device)
+        self.info = replace(
+            self.info,
+            backend="torch_tensorrt",
+            device=f"{self.info.device}, torch_tensorrt {torch_tensorrt.__version__}",
+            artifact_sha256=self._built.manifest.artifact_sha256,
+            reason=self._built.note,
+        )
+
+    def _prepare(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.ep"
+            path.write_bytes(self._built.content)
+            program = torch_tensorrt.load(str(path)).module()
+        holder, name = _compiled_part(self._network)
+        setattr(holder, name, self._contexts.enter_context(torch_tensorrt.runtime.enable_cudagraphs(program)))
+        super()._prepare()
+
+    def _capture(self) -> Callable[[], None]:
+        return self._step  # the program replays a graph of its own, and one cannot be captured in another
+
+    def close(self) -> None:
+        self._contexts.close()
+        super().close()
+
+
+def obtain_program(
+    files: ModelFiles, size: ImageSize, precision: str, device: str, cache: EngineCache, may_build: bool = True
+) -> BuiltEngine:
+    """The compiled program (.ep) of a model for this GPU, from the cache or compiled now.
+
+    Raises:
+        EngineNotBuiltError: there is none, and `may_build` is False.
+        EngineError: the model, the GPU or the compiler does not allow it.
+    """
+    gpu = cuda_device(device)
+    precision = "fp16" if precision == "auto" else precision
+    network, multiple = load_deployable(files, precision, gpu)
+    key = EngineKey(
+        model=files.name,
+        source_sha256=sha256_of(files.weights),
+        size=str(size),
+        precision=precision,
+        backend="torch_tensorrt",
+        backend_version=f"{torch_tensorrt.__version__}, torch {torch.__version__}",
+        gpu=torch.cuda.get_device_name(gpu),
+        compute_capability="{}.{}".format(*torch.cuda.get_device_capability(gpu)),
+        options=", ".join(f"{name}={value}" for name, value in _OPTIONS.items()),
+        code_version=__version__,
+    )
+
+    def build() -> BuiltEngine:
+        start = time.monotonic()
+        shape = (1, 1, *(side + -side % multiple for side in (size.height, size.width)))
+        dtype = torch.float16 if precision == "fp16" else torch.float32
+        planes = [torch.zeros(shape, dtype=dtype, device=gpu) for _ in range(2)]
+        try:
+            program = _compile(getattr(*_compiled_part(network)), planes)
+        except Exception as error:  # the compiler raises whatever its stages raise
+            raise EngineError(f"torch_tensorrt cannot compile {files.name}: {first_line(error)}") from error
+        digest = hashlib.sha256(program).hexdigest()
+        built_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        seconds = round(time.monotonic() - start, 3)
+        return BuiltEngine(program, Manifest(key, key.source_sha256, multiple, digest, built_at, seconds))
+
+    return cache.obtain(key, build, may_build)
+
+
+def explicit_typing(version: str) -> dict[str, bool]:
+    """The option that makes the compiler keep the network's own types, where it is not the only way."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return {} if (major, minor) >= _ALWAYS_EXPLICIT_SINCE else {"use_explicit_typing": True}
+
+
+def _compile(network: nn.Module, planes: list[Tensor]) -> bytes:
+    options = {**_OPTIONS, **explicit_typing(torch_tensorrt.__version__)}
+    with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+        compiled = torch_tensorrt.compile(network, arg_inputs=planes, **options)
+        path = Path(folder) / "network.ep"
+        torch_tensorrt.save(compiled, str(path), arg_inputs=planes)
+        return path.read_bytes()
+
+
+def _compiled_part(deployable: nn.Module) -> tuple[nn.Module, str]:
+    """Where the network hangs in its deployable wrappers, for getattr and setattr."""
+    inner = deployable.model
+    return (inner, "network") if hasattr(inner, "network") else (deployable, "model")

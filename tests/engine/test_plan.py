@@ -1,0 +1,145 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Real TensorRT plans: TensorRT for RTX builds them for three GPU generations without a GPU."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from refinefuse_ros.engine import tensorrt_library
+from refinefuse_ros.engine.artifacts import find_model
+from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.cuda import has_gpu
+from refinefuse_ros.engine.export import export_onnx
+from refinefuse_ros.engine.graph import properties_of
+from refinefuse_ros.engine.plan import build_plan, plan_key
+from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary, find_library
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.network.variants import build
+
+SIZE = ImageSize(640, 480)
+GENERATIONS = {"Ampere": (8, 6), "Ada": (8, 9), "Blackwell": (12, 0)}
+
+
+@pytest.fixture(scope="module")
+def library() -> TensorRtLibrary:
+    rtx = pytest.importorskip("tensorrt_rtx_bindings")
+    return TensorRtLibrary("tensorrt_rtx", rtx)
+
+
+@pytest.fixture(scope="module", params=["nano", "base"])
+def graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped graph, or for a model that is not shipped yet, one of fresh weights: the types are the same."""
+    try:
+        shipped = find_model(request.param).graph
+        assert shipped is not None
+        return shipped
+    except EngineError:
+        torch.manual_seed(0)
+        path = tmp_path_factory.mktemp("graph") / f"{request.param}.onnx"
+        export_onnx(build(request.param).eval(), path, name=request.param)
+        return path
+
+
+@pytest.fixture
+def nano(tmp_path: Path) -> Path:
+    return Path(shutil.copy(find_model("nano").graph, tmp_path))
+
+
+@pytest.mark.parametrize("capability", GENERATIONS.values(), ids=list(GENERATIONS))
+def test_plans_for_three_generations_are_built_in_fp16(
+    library: TensorRtLibrary, graph: Path, capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    precision_of = TensorRtLibrary.precision_of
+
+    def spy(self: TensorRtLibrary, network: object) -> str:
+        seen.append(precision_of(self, network))
+        return seen[-1]
+
+    monkeypatch.setattr(TensorRtLibrary, "precision_of", spy)
+    key = plan_key(library, "a model", graph, SIZE, "auto", "a GPU", capability)
+    built = build_plan(library, graph, key)
+    assert seen == ["fp16"]  # by the tensors of the strongly typed network
+    assert len(built.content) > graph.stat().st_size / 2  # the weights in half precision, and the code
+    assert built.manifest.key == key
+    assert (key.precision, key.gpu, key.backend) == ("fp16", "any", "tensorrt_rtx")
+    assert built.manifest.artifact_sha256 == hashlib.sha256(built.content).hexdigest()
+    assert built.manifest.size_multiple == 8
+    assert built.manifest.weights_sha256 == properties_of(graph.read_bytes()).weights_sha256
+
+
+def test_fp32_is_built_when_asked_for_and_weighs_more(library: TensorRtLibrary, nano: Path) -> None:
+    sizes = {}
+    for precision in ("fp16", "fp32"):
+        key = plan_key(library, "nano", nano, ImageSize(64, 64), precision, "", (8, 6))
+        sizes[precision] = len(build_plan(library, nano, key).content)
+    assert sizes["fp32"] > sizes["fp16"] + 400_000
+
+
+def test_odd_sizes_are_padded(library: TensorRtLibrary, nano: Path) -> None:
+    key = plan_key(library, "nano", nano, ImageSize(161, 121), "fp16", "", (8, 6))
+    assert build_plan(library, nano, key).manifest.key.size == "161x121"
+
+
+def test_another_precision_than_asked_for_is_an_error(library: TensorRtLibrary, nano: Path) -> None:
+    with pytest.raises(EngineError, match="made the network fp32 although fp16 was asked for"):
+        library.build(nano.read_bytes(), (64, 64), "fp16", (8, 6))
+
+
+def test_gpus_that_the_library_does_not_know_are_refused(library: TensorRtLibrary, nano: Path) -> None:
+    with pytest.raises(EngineError, match=r"builds for .*SM86.*, not for this GPU's SM90; install tensorrt"):
+        library.build(nano.read_bytes(), (64, 64), "fp32", (9, 0))
+
+
+def test_precisions_that_there_are_no_plans_of_are_refused(library: TensorRtLibrary, nano: Path) -> None:
+    with pytest.raises(EngineError, match="cannot run precision 'bf16'; use auto, fp32, fp16"):
+        plan_key(library, "nano", nano, SIZE, "bf16", "", (8, 6))
+
+
+def test_damaged_and_foreign_graphs_are_refused(library: TensorRtLibrary, nano: Path) -> None:
+    content = nano.read_bytes()
+    with pytest.raises(EngineError, match="cannot read the graph"):
+        library.build(content[: len(content) // 2], (64, 64), "fp32", (8, 6))
+    model = onnx.load_from_string(content)
+    for node in model.graph.node:
+        node.input[:] = ["left" if name == "thermal" else name for name in node.input]
+    model.graph.input[0].name = "left"
+    with pytest.raises(EngineError, match="not the uint8 planes thermal, visible and fused"):
+        library.build(model.SerializeToString(), (64, 64), "fp32", (8, 6))
+
+
+def test_a_static_graph_of_another_size_is_refused(library: TensorRtLibrary, tmp_path: Path) -> None:
+    path = tmp_path / "static.onnx"
+    export_onnx(build("nano").eval(), path, ImageSize(64, 64))
+    assert library.build(path.read_bytes(), (64, 64), "fp32", (8, 6))
+    with pytest.raises(EngineError, match="export the graph without --size"):
+        library.build(path.read_bytes(), (128, 64), "fp32", (8, 6))
+
+
+@pytest.mark.skipif(has_gpu(), reason="with a GPU plans can be loaded")
+def test_loading_without_a_driver_is_one_sentence(library: TensorRtLibrary) -> None:
+    with pytest.raises(EngineError, match="cannot load the plan") as caught:
+        library.load(b"not a plan")
+    assert "\n" not in str(caught.value)
+
+
+def test_without_either_library_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt_library, "find_spec", lambda module: None)
+    with pytest.raises(EngineError, match="Neither TensorRT nor TensorRT for RTX is installed; install one"):
+        find_library()
+
+
+def test_a_library_that_does_not_load_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(module: str) -> None:
+        raise OSError("libnvinfer.so.10: cannot open shared object file")
+
+    monkeypatch.setattr(tensorrt_library, "find_spec", lambda module: object())
+    monkeypatch.setattr(tensorrt_library, "import_module", fail)
+    with pytest.raises(EngineError, match=r"TensorRT does not load \(libnvinfer.* and TensorRT for RTX does not load"):
+        find_library()
