@@ -197,6 +197,8 @@ def _report(final: dict[str, Any], source: str, seconds: float, output: Path) ->
         "viewer_latency_ms_max": final["viewer_latency_ms_max"],
         "outside_engine_ms_p50": latency["outside_engine_ms_p50"],
         "outside_engine_ms_p99": latency["outside_engine_ms_p99"],
+        "latency_beside_engine_ms_p50": latency["latency_beside_engine_ms_p50"],
+        "latency_beside_engine_ms_p99": latency["latency_beside_engine_ms_p99"],
         "stages": {key: value for key, value in latency.items() if key.startswith("stage_")},
         "ledger": frames,
         "transport": {

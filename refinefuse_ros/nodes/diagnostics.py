@@ -56,6 +56,7 @@ class FusionDiagnostics:
         self._published = RateMeter()
         self._latency = LatencyWindow()
         self._overhead = LatencyWindow()
+        self._latency_beside_engine = LatencyWindow()
         self._offset = LatencyWindow()
 
     def received(self, stream: Stream, now_ns: int) -> None:
@@ -78,10 +79,11 @@ class FusionDiagnostics:
         self._published.tick(now_ns)
         self._latency.add(latency_ms)
 
-    def pair_published(self, outside_engine_ms: float) -> None:
-        """A pair's fused image left, after this much work of the node besides the engine's."""
+    def pair_published(self, outside_engine_ms: float, latency_beside_engine_ms: float) -> None:
+        """A pair's fused image left: the node's work and its latency, each without the engine's part."""
         self.ledger.published()
         self._overhead.add(outside_engine_ms)
+        self._latency_beside_engine.add(latency_beside_engine_ms)
 
     def collect(self, now_ns: int, parameters: FusionParameters) -> DiagnosticArray:
         """The six statuses at `now_ns`; the header's stamp is left to the caller."""
@@ -110,6 +112,8 @@ class FusionDiagnostics:
         for stage, times in self.stages.percentiles().items():
             values |= _latency_values(f"stage_{stage}_ms", times, ("p50", "p99"))
         values |= _latency_values("outside_engine_ms", self._overhead.percentiles(), ("p50", "p99"))
+        beside = self._latency_beside_engine.percentiles()
+        values |= _latency_values("latency_beside_engine_ms", beside, ("p50", "p99"))
         values |= _latency_values("sync_offset_ms", self._offset.percentiles(), ("p50", "max"))
         return self._status("latency", judge_latency(latency, parameters.diagnostics_max_latency_ms), values)
 

@@ -270,17 +270,18 @@ class FusionNode(LifecycleNode):
             self._monitor.ledger.failed()
             self._warn(f"A pair could not be fused: {error}")
             return
-        self._publish(fused, rgb.frame, self._camera_infos.get(Stream.RGB))
+        latency_ms = self._publish(fused, rgb.frame, self._camera_infos.get(Stream.RGB))
         busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
-        self._monitor.pair_published(busy_ms + thermal.decode_ms + rgb.decode_ms - fused.engine_ms)
+        work_ms = busy_ms + thermal.decode_ms + rgb.decode_ms
+        self._monitor.pair_published(work_ms - fused.engine_ms, latency_ms - fused.engine_ms)
 
     def _pass_through(self, single: Single) -> None:
         show = self._pipeline.show_thermal if single.stream is Stream.THERMAL else self._pipeline.show_rgb
         self._publish(show(single.frame), single.frame, self._camera_infos.get(single.stream))
         self._monitor.ledger.passed_through()
 
-    def _publish(self, fused: FusedImage, source: Frame, info: CameraInfo | None) -> None:
-        """Publish under the source frame's stamp and frame_id, with the CameraInfo of its camera."""
+    def _publish(self, fused: FusedImage, source: Frame, info: CameraInfo | None) -> float:
+        """Publish under the source frame's stamp and frame_id, with its CameraInfo; returns the latency, ms."""
         frame = Frame(source.stamp_ns, source.frame_id, fused.encoding, fused.pixels)
         with self._monitor.stages.measure("publish"):
             info = info or uncalibrated_camera_info(frame.size)
@@ -290,8 +291,9 @@ class FusionNode(LifecycleNode):
             if self._fused_compressed_publisher.get_subscription_count():
                 quality = self._settings.fused_jpeg_quality
                 self._fused_compressed_publisher.publish(to_compressed_image(frame, quality))
-        now_ns = self.get_clock().now().nanoseconds
-        self._monitor.published(time.monotonic_ns(), (now_ns - source.stamp_ns) / NS_PER_MS)
+        latency_ms = (self.get_clock().now().nanoseconds - source.stamp_ns) / NS_PER_MS
+        self._monitor.published(time.monotonic_ns(), latency_ms)
+        return latency_ms
 
     def _passes_through(self, stream: Stream, now_ns: int) -> bool:
         """Whether `stream` is published alone, because the other camera is stale."""
