@@ -147,9 +147,7 @@ def _export_plan(
     from refinefuse_ros.engine.plan import build_plan, plan_key
     from refinefuse_ros.engine.tensorrt_library import find_library
 
-    if files.graph is None:
-        raise EngineError(f"The model '{files.name}' has no ONNX graph; make one with 'refinefuse export' first.")
-    graph = files.graph
+    graph = files.required_graph()
     library = find_library()
     if capability is None:
         gpu = Gpu()

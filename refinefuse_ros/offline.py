@@ -32,9 +32,9 @@ from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.video import Mp4Writer, VideoReader
 from refinefuse_ros.pipeline import FusionPipeline, check_rgb
+from refinefuse_ros.stream.timing import NS_PER_S
 
 Item = TypeVar("Item")
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,19 @@ class ModelFiles:
     graph: Path | None
     weights: Path | None
 
+    def required_graph(self) -> Path:
+        """The graph, for an engine that compiles it.
+
+        Raises:
+            EngineError: there are only weights.
+        """
+        if self.graph is None:
+            raise EngineError(
+                f"The model '{self.name}' has no ONNX graph beside its weights; make one with"
+                f" 'refinefuse export --model {self.weights} --format onnx'."
+            )
+        return self.graph
+
 
 def find_model(model: str) -> ModelFiles:
     """The files behind `--model`: "base", "nano", or a path to a .onnx or .safetensors file (its sibling is used too).

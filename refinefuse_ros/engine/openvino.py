@@ -34,14 +34,10 @@ class OpenVinoEngine(Engine):
     """
 
     def __init__(self, files: ModelFiles, size: ImageSize, precision: str = "auto", device: str = "auto") -> None:
-        if files.graph is None:
-            raise EngineError(
-                f"The model '{files.name}' has no ONNX graph beside its weights; make one with"
-                f" 'refinefuse export --model {files.weights} --format onnx'."
-            )
+        path = files.required_graph()
         core = ov.Core()
         device = "CPU" if device == "auto" else device
-        graph = _read_graph(core, files.graph)
+        graph = _read_graph(core, path)
         size_multiple = _size_multiple(graph)
         padded = [-(-side // size_multiple) * size_multiple for side in (size.height, size.width)]
         try:
@@ -63,16 +59,16 @@ class OpenVinoEngine(Engine):
             device_name = core.get_property(device, properties.device.full_name)
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO cannot build {files.graph.name} at {size} on {device}: {_first_line(error)};"
+                f"OpenVINO cannot build {path.name} at {size} on {device}: {_first_line(error)};"
                 f" available devices: {', '.join(core.available_devices)}."
             ) from error
         built = _built_precision(compiled)
         if built != precision:
             raise EngineError(
-                f"OpenVINO built {files.graph.name} in {built} on {device_name} although {precision} was asked for;"
+                f"OpenVINO built {path.name} in {built} on {device_name} although {precision} was asked for;"
                 " ask for a precision that the device has, or auto."
             )
-        info = EngineInfo("openvino", device_name, built, files.name, sha256_of(files.graph), size)
+        info = EngineInfo("openvino", device_name, built, files.name, sha256_of(path), size)
         super().__init__(info, size_multiple)
         self._request = compiled.create_infer_request()
 

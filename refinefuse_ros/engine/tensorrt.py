@@ -51,12 +51,7 @@ class TensorRtEngine(Engine):
         rebuild: str = "auto",
         cache: EngineCache | None = None,
     ) -> None:
-        if files.graph is None:
-            raise EngineError(
-                f"The model '{files.name}' has no ONNX graph beside its weights; make one with"
-                f" 'refinefuse export --model {files.weights} --format onnx'."
-            )
-        graph = files.graph
+        graph = files.required_graph()
         self.gpu_ms: float | None = None
         self._engine: Any = None
         self._context: Any = None

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.writing import write_whole
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
@@ -94,12 +95,7 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
         raise SourceError(
             f"{path} has a suffix that images cannot be written as; use one of {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data.tobytes())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, data.tobytes())
 
 
 def _read(path: Path, flags: int) -> np.ndarray:

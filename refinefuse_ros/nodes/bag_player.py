@@ -27,12 +27,13 @@ from refinefuse_ros.evaluation.bag_files import BagError
 from refinefuse_ros.evaluation.bags import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagMessage, deserialize, open_bag
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.nodes.diagnostics import status
-from refinefuse_ros.nodes.messages import NS_PER_S, to_stamp
+from refinefuse_ros.nodes.messages import to_stamp
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
 from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, wait_for_subscribers
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream
+from refinefuse_ros.stream.timing import NS_PER_S
 
 READ_AHEAD = 20
 CLOCK_PERIOD_S = 0.01

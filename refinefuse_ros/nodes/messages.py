@@ -13,8 +13,7 @@ from std_msgs.msg import Header
 from refinefuse_ros.image.codec import decode, decode_compressed, encode_jpeg, to_message_data
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.pinhole import ideal_pinhole
-
-NS_PER_S = 1_000_000_000
+from refinefuse_ros.stream.timing import NS_PER_S
 
 
 def to_ns(stamp: Time) -> int:
