@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from refinefuse_ros.bench import run, run_bench
-from refinefuse_ros.bench.machine import energy_state
+from refinefuse_ros.machine import energy_state
 from refinefuse_ros.bench.throughput import find_highest_rate
 from refinefuse_ros.bench.timing import Spread, Timing, time_interleaved
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from refinefuse_ros.bench.machine import Machine, Software
+from refinefuse_ros.machine import Machine, Software
 from refinefuse_ros.bench.throughput import Throughput
 from refinefuse_ros.bench.timing import SETTLING_FRAMES, Spread
 from refinefuse_ros.errors import UserError

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from refinefuse_ros.bench.machine import describe_machine, describe_software, gpu_memory_used_mib, resident_mib
+from refinefuse_ros.machine import describe_machine, describe_software, gpu_memory_used_mib, resident_mib
 from refinefuse_ros.bench.report import BenchEntry, BenchReport, Unavailable, check_report_name
 from refinefuse_ros.bench.throughput import Throughput, find_highest_rate
 from refinefuse_ros.bench.timing import ROUNDS, Planes, Timing, time_interleaved
