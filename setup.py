@@ -28,7 +28,10 @@ ROS = [
 # Below 2.14: 2.13.0 is the newest release the engines and the exporter were checked with.
 TORCH = ["torch>=2.8,<2.14", "safetensors>=0.4,<1"]
 EXPORT = [*TORCH, "onnx>=1.16,<2", "onnxscript>=0.5,<1"]
+INT8 = [*EXPORT, "nncf>=3.4,<4", "onnxruntime>=1.20,<2"]
 TRAIN = [*EXPORT, "lightning>=2.4,<3", "tensorboard>=2.14,<3"]
+REPORT = ["jinja2>=3.1,<4", "plotly>=5.24,<8"]
+CLUSTER = ["dask>=2024.1", "distributed>=2024.1"]
 # TensorRT itself comes with JetPack or from NVIDIA; TensorRT for RTX is on pip and builds plans without a GPU.
 TENSORRT = ["onnx>=1.16,<2"]
 TENSORRT_RTX = [
@@ -39,7 +42,11 @@ TENSORRT_RTX = [
 DEV = [
     *ROS,
     *TRAIN,
+    *INT8,
     *TENSORRT_RTX,
+    *REPORT,
+    *CLUSTER,
+    "playwright>=1.40,<2",  # drives the Chromium of the machine; it brings none
     "pytest>=8,<10",
     "pytest-timeout>=2.3,<3",
     "hypothesis>=6.100,<7",
@@ -53,6 +60,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={f"{PACKAGE}.evaluation.report": ["templates/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -65,7 +73,10 @@ setup(
     extras_require={
         "ros": ROS,
         "export": EXPORT,
+        "int8": INT8,
         "train": TRAIN,
+        "report": REPORT,
+        "cluster": CLUSTER,
         "tensorrt": TENSORRT,
         "tensorrt-rtx": TENSORRT_RTX,
         "dev": DEV,
@@ -77,6 +88,8 @@ setup(
             "fusion_node = refinefuse_ros.nodes.fusion_node:main",
             "camera_player = refinefuse_ros.nodes.camera_player:main",
             "bag_player = refinefuse_ros.nodes.bag_player:main",
+            "bag_recorder = refinefuse_ros.nodes.bag_recorder:main",
+            "recorder = refinefuse_ros.nodes.recorder:main",
         ]
     },
 )

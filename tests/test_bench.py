@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from refinefuse_ros.bench import run, run_bench
-from refinefuse_ros.machine import energy_state
 from refinefuse_ros.bench.throughput import find_highest_rate
 from refinefuse_ros.bench.timing import Spread, Timing, time_interleaved
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.machine import energy_state
 
 SIZE = ImageSize(64, 48)
 
@@ -148,7 +148,7 @@ def test_the_report_says_where_it_comes_from(written: Path) -> None:
     assert report["machine"]["cpu"]
     assert {"python", "numpy", "opencv", "openvino", "torch"} <= set(report["software"]["versions"])
     assert {len(digest) for digest in report["artifacts"].values()} == {64}
-    assert (report["model"], report["size"], report["frames"], report["rounds"]) == ("nano", "64x48", 3, 3)
+    assert (report["models"], report["size"], report["frames"], report["rounds"]) == (["nano"], "64x48", 3, 3)
 
 
 @pytest.fixture
@@ -177,11 +177,32 @@ def test_markdown_has_a_row_for_each_entry_and_columns_only_for_what_is_known(fa
     assert cells["openvino"]["GPU median"] == "0.250"
     assert "GPU memory, MiB" not in heading
     assert "highest rate, Hz" not in heading
-    assert "- torch fp16, bf16: Not to be had." in report.to_markdown()
+    assert "- nano by torch in fp16, bf16: Not to be had." in report.to_markdown()
+
+
+def test_a_graph_without_weights_is_compared_with_the_first_models_eager_torch(
+    fakes: dict[str, Recorded], tmp_path: Path
+) -> None:
+    int8 = tmp_path / "small.onnx"
+    int8.write_bytes(b"a graph")
+    report = run_bench(["nano", str(int8)], size=SIZE, frames=5, backends=["openvino", "torch"], quiet=True)
+    assert len(report.entries) == 4
+    assert all(entry.ratio_to_eager is not None for entry in report.entries)
+    assert "small.onnx" in report.artifacts
+    assert f"## `nano`, `{int8}` at 64x48" in report.to_markdown()
+    assert "| model |" in report.to_markdown()
+
+
+def test_what_an_engine_says_of_its_gpu_memory_is_believed(fakes: dict[str, Recorded]) -> None:
+    fakes["openvino"].gpu_memory_bytes = 3 * 2**20
+    report = run_bench(size=SIZE, frames=5, backends=["openvino"], quiet=True)
+    assert report.entries[0].gpu_memory_mib == 3
 
 
 def test_throughput_runs_the_whole_pipeline(fakes: dict[str, Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("refinefuse_ros.bench.throughput._TRIAL_S", 0.05)
+    # slow enough that a stall of the machine does not miss 5 % of the frames of the slowest trial
+    monkeypatch.setattr(fakes["torch"], "_run", lambda thermal, visible: (time.sleep(0.003), visible)[1])
     report = run_bench(size=SIZE, frames=5, backends=["torch"], throughput=True, quiet=True)
     assert report.entries[0].throughput.highest_rate_hz > 0
     assert "highest rate, Hz" in report.to_markdown()
@@ -229,7 +250,7 @@ def test_without_the_baseline_there_is_no_ratio(fakes: dict[str, Recorded]) -> N
 
 
 def test_nothing_usable_is_one_sentence(fakes: dict[str, Recorded]) -> None:
-    with pytest.raises(EngineError, match=r"No backend can run the model 'nano': torch fp16: Not to be had\.$"):
+    with pytest.raises(EngineError, match=r"No backend can run the model: nano by torch in fp16: Not to be had\.$"):
         run_bench(size=SIZE, frames=5, backends=["torch"], precisions=["fp16"], quiet=True)
 
 
@@ -250,7 +271,7 @@ def test_torch_is_imported_only_for_its_engine() -> None:
         ({"frames": 0}, "0 frames after 10 to warm up is no benchmark"),
         ({"warm_up": -1}, "after -1 to warm up"),
         ({"output": Path("report.txt")}, "report.txt is not a name for a report"),
-        ({"model": "giant"}, "'giant' is not a model"),
+        ({"models": "giant"}, "'giant' is not a model"),
         ({"size": ImageSize(20, 20), "backends": ["openvino"]}, "20x20 are too small"),
     ],
 )

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -34,6 +36,12 @@ def test_only_nodes_import_rclpy() -> None:
 def test_torch_is_imported_only_where_it_is_needed() -> None:
     elsewhere = [path.relative_to(ROOT / "refinefuse_ros").as_posix() for path in SOURCES if imports(path, "torch")]
     assert [path for path in elsewhere if not path.startswith(TORCH_ROOMS)] == []
+
+
+def test_a_running_engine_reports_nothing_over_the_network() -> None:
+    program = "import sys, refinefuse_ros.engine.openvino; print(sys.modules['openvino_telemetry'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "None\n"
 
 
 def test_stream_stands_on_nothing() -> None:

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from refinefuse_ros.machine import Machine, Software
 from refinefuse_ros.bench.throughput import Throughput
 from refinefuse_ros.bench.timing import SETTLING_FRAMES, Spread
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.machine import Machine, Software
 from refinefuse_ros.writing import write_whole
 
 _SUFFIXES: Final = (".md", ".json")
@@ -29,6 +29,7 @@ class BenchEntry:
     """One backend in one precision.
 
     Attributes:
+        model: as it was asked for.
         engine: what ran (`EngineInfo.to_dict`).
         wall: of `Engine.fuse` on 8-bit planes, per frame.
         gpu: time on the GPU per frame, by events; None where the engine does not measure it.
@@ -39,11 +40,12 @@ class BenchEntry:
             come from the cache (`engine["reason"]` says so).
         memory_mib: growth of the process' resident memory while it was built, imports included; None where it cannot
             be read.
-        gpu_memory_mib: growth of the memory in use on the GPUs in that time; None for an engine on the CPU or where it
-            cannot be read.
+        gpu_memory_mib: what the engine says it took of the GPU's memory, or else the growth of the memory in use on the
+            GPUs in that time; None for an engine on the CPU or where it cannot be read.
         throughput: of the whole pipeline; None when it was not asked for.
     """
 
+    model: str
     engine: dict[str, str]
     wall: Spread
     gpu: Spread | None
@@ -57,14 +59,15 @@ class BenchEntry:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A backend that did not run in some precisions, and why, in one sentence."""
+    """A backend that did not run a model in some precisions, and why, in one sentence."""
 
+    model: str
     backend: str
     precisions: list[str]
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.backend} {', '.join(self.precisions)}: {self.reason}"
+        return f"{self.model} by {self.backend} in {', '.join(self.precisions)}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ class BenchReport:
     """One run of `refinefuse bench`.
 
     Attributes:
-        model: as it was asked for.
-        artifacts: SHA-256 of the model's files, by file name.
+        models: as they were asked for.
+        artifacts: SHA-256 of the models' files, by file name.
         size: of the images, "640x480".
         inputs: what was fused.
         frames: timed per entry, over all rounds.
@@ -86,7 +89,7 @@ class BenchReport:
         load_average: of the last minute, when the run started and when it ended; the bench itself adds to the latter.
     """
 
-    model: str
+    models: list[str]
     artifacts: dict[str, str]
     size: str
     inputs: str
@@ -106,7 +109,7 @@ class BenchReport:
     def to_markdown(self) -> str:
         """The table of the entries, what did not run, and the provenance."""
         sections = [
-            f"## `{self.model}` at {self.size}",
+            f"## {', '.join(f'`{model}`' for model in self.models)} at {self.size}",
             f"{self.inputs}. {self.frames} frames per entry after {self.warm_up} to warm up, in {self.rounds} rounds in"
             f" which the entries take turns, each after {SETTLING_FRAMES} untimed frames. Times in ms; `x eager` is the"
             " time per frame over that of eager torch in fp32 on the same kind of device, the median of the rounds'"
@@ -136,7 +139,7 @@ class BenchReport:
 
     def _rows(self) -> list[dict[str, str]]:
         """The table's rows by heading. A column stands only where an entry has something to say in it."""
-        rows = [_row(entry) for entry in self.entries]
+        rows = [_row(entry, several=len(self.models) > 1) for entry in self.entries]
         told = [heading for heading in rows[0] if any(row[heading] for row in rows)]
         return [{heading: row[heading] for heading in told} for row in rows]
 
@@ -167,9 +170,10 @@ def check_report_name(path: Path) -> None:
         raise UserError(f"{path} is not a name for a report; use one that ends in {' or '.join(_SUFFIXES)}.")
 
 
-def _row(entry: BenchEntry) -> dict[str, str]:
+def _row(entry: BenchEntry, several: bool) -> dict[str, str]:
     engine, wall = entry.engine, entry.wall
     return {
+        "model": entry.model if several else "",
         "backend": engine["backend"],
         "precision": engine["precision"],
         "device": engine["device"],

@@ -16,19 +16,19 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from refinefuse_ros.machine import describe_machine, describe_software, gpu_memory_used_mib, resident_mib
 from refinefuse_ros.bench.report import BenchEntry, BenchReport, Unavailable, check_report_name
 from refinefuse_ros.bench.throughput import Throughput, find_highest_rate
 from refinefuse_ros.bench.timing import ROUNDS, Planes, Timing, time_interleaved
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.cuda import has_gpu
-from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest, create_engine
+from refinefuse_ros.engine.factory import BACKENDS, LAST_RESORT, PRECISIONS, EngineRequest, create_engine
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.colour import split_luma
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.synthetic import SyntheticScene
+from refinefuse_ros.machine import describe_machine, describe_software, gpu_memory_used_mib, resident_mib
 from refinefuse_ros.offline import progress
 from refinefuse_ros.pipeline import FusionPipeline
 from refinefuse_ros.resources import sha256_of
@@ -38,11 +38,16 @@ DEFAULT_SIZE: Final = ImageSize(640, 480)
 
 
 class _Candidate(NamedTuple):
-    """What may be measured; `device` is "auto" or, for the eager baseline on a GPU, "cuda"."""
+    """What may be measured; `device` is "auto" or, for the eager baseline on a GPU, "cuda".
+
+    `origin` is the model whose eager torch is the baseline: of a graph without weights, the first model of the run.
+    """
 
     backend: str
     precision: str
     device: str
+    model: str
+    origin: str
 
     @property
     def on_gpu(self) -> bool:
@@ -51,7 +56,7 @@ class _Candidate(NamedTuple):
     @property
     def baseline(self) -> _Candidate:
         """Eager torch in fp32 on the same kind of device."""
-        return _Candidate("torch", "fp32", "cuda" if self.on_gpu else "auto")
+        return _Candidate("torch", "fp32", "cuda" if self.on_gpu else "auto", self.origin, self.origin)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class _Inputs:
 
 
 def run_bench(
-    model: str = "nano",
+    models: str | Sequence[str] = "nano",
     backends: Sequence[str] | None = None,
     size: ImageSize = DEFAULT_SIZE,
     frames: int = 100,
@@ -88,7 +93,7 @@ def run_bench(
     """Time every available backend and precision on the same inputs in one run.
 
     Args:
-        model: "base", "nano" or a path.
+        models: "base", "nano" or a path, or several of them, such as a model and its int8 graph.
         backends: to try; None for all.
         size: of the images.
         frames: to time per entry.
@@ -113,10 +118,11 @@ def run_bench(
         raise UserError(f"{frames} frames after {warm_up} to warm up is no benchmark; use at least 1 after 0 or more.")
     if output:
         check_report_name(output)
-    files = find_model(model)
+    models = [models] if isinstance(models, str) else list(dict.fromkeys(models))
+    files = [find_model(model) for model in models]
     started, load_at_start = datetime.now(timezone.utc), os.getloadavg()[0]
     with ExitStack() as stack:
-        contenders, missing = _build_all(model, size, _candidates(backends, precisions), stack, quiet)
+        contenders, missing = _build_all(size, _candidates(models, backends, precisions), stack, quiet)
         inputs = _render(size)
         engines = {contender.candidate: contender.engine for contender in contenders}
         timings, failed = time_interleaved(engines, inputs.planes, frames, warm_up, quiet)
@@ -131,11 +137,11 @@ def run_bench(
             if contender.candidate not in failed
         ]
     if not entries:
-        raise EngineError(f"No backend ran the model '{model}': {'; '.join(map(str, _merged(missing)))}")
+        raise EngineError(f"No backend ran the model: {'; '.join(map(str, _merged(missing)))}")
     rounds = min(ROUNDS, frames)
     report = BenchReport(
-        model=model,
-        artifacts={path.name: sha256_of(path) for path in (files.graph, files.weights) if path},
+        models=models,
+        artifacts={path.name: sha256_of(path) for model in files for path in model.paths},
         size=str(size),
         inputs=f"{len(inputs.pairs)} pairs of the synthetic street, in memory",
         frames=math.ceil(frames / rounds) * rounds,
@@ -161,19 +167,21 @@ def _check_choice(what: str, asked: Sequence[str] | None, known: tuple[str, ...]
     return tuple(name for name in known if not asked or name in asked)
 
 
-def _candidates(backends: Sequence[str], precisions: Sequence[str]) -> list[_Candidate]:
-    """Every precision of every backend; eager torch on the CPU and, where there is one, on the GPU."""
+def _candidates(models: Sequence[str], backends: Sequence[str], precisions: Sequence[str]) -> list[_Candidate]:
+    """Every precision of every backend for every model; eager torch on the CPU and, where there is one, on the GPU."""
     devices = {"torch": ("auto", "cuda")} if has_gpu() else {}
     return [
-        _Candidate(backend, precision, device)
+        _Candidate(backend, precision, device, model, model if find_model(model).weights else models[0])
+        for model in models
         for backend in backends
+        if backend != LAST_RESORT or model == models[0]  # it is the same for all of them
         for device in devices.get(backend, ("auto",))
         for precision in precisions
     ]
 
 
 def _build_all(
-    model: str, size: ImageSize, candidates: Sequence[_Candidate], stack: ExitStack, quiet: bool
+    size: ImageSize, candidates: Sequence[_Candidate], stack: ExitStack, quiet: bool
 ) -> tuple[list[_Contender], list[Unavailable]]:
     """Build what can be built, to be closed by `stack`.
 
@@ -184,28 +192,30 @@ def _build_all(
     missing: list[Unavailable] = []
     for candidate in progress(candidates, "building", len(candidates), quiet):
         try:
-            contender = _build(model, size, candidate)
+            contender = _build(size, candidate)
         except EngineError as error:
             missing.append(_missing(candidate, str(error)))
             continue
         stack.callback(contender.engine.close)
         contenders.append(contender)
     if not contenders:
-        raise EngineError(f"No backend can run the model '{model}': {'; '.join(map(str, _merged(missing)))}")
+        raise EngineError(f"No backend can run the model: {'; '.join(map(str, _merged(missing)))}")
     return contenders, missing
 
 
-def _build(model: str, size: ImageSize, candidate: _Candidate) -> _Contender:
-    request = EngineRequest(model, candidate.backend, candidate.precision, candidate.device)
+def _build(size: ImageSize, candidate: _Candidate) -> _Contender:
+    request = EngineRequest(candidate.model, candidate.backend, candidate.precision, candidate.device)
     resident_before = resident_mib()
     gpu_before = gpu_memory_used_mib() if candidate.on_gpu else None
     start_s = time.perf_counter()
     engine = create_engine(request, size)
     build_s = time.perf_counter() - start_s
-    gpu_after = gpu_memory_used_mib() if candidate.on_gpu else None
-    return _Contender(
-        candidate, engine, build_s, _growth(resident_before, resident_mib()), _growth(gpu_before, gpu_after)
-    )
+    taken_bytes = getattr(engine, "gpu_memory_bytes", None)  # nvidia-smi knows nothing of it on a Jetson
+    if taken_bytes is not None:
+        gpu_mib = taken_bytes / 2**20
+    else:
+        gpu_mib = _growth(gpu_before, gpu_memory_used_mib() if candidate.on_gpu else None)
+    return _Contender(candidate, engine, build_s, _growth(resident_before, resident_mib()), gpu_mib)
 
 
 def _growth(before: float | None, after: float | None) -> float | None:
@@ -253,6 +263,7 @@ def _entry(contender: _Contender, timings: dict[_Candidate, Timing], rate: Throu
     timing = timings[contender.candidate]
     baseline = timings.get(contender.candidate.baseline)
     return BenchEntry(
+        model=contender.candidate.model,
         engine=contender.engine.info.to_dict(),
         wall=timing.wall(),
         gpu=timing.gpu(),
@@ -267,13 +278,15 @@ def _entry(contender: _Contender, timings: dict[_Candidate, Timing], rate: Throu
 
 def _missing(candidate: _Candidate, reason: str) -> Unavailable:
     name = candidate.backend if candidate.device == "auto" else f"{candidate.backend} on {candidate.device}"
-    return Unavailable(name, [candidate.precision], reason)
+    return Unavailable(candidate.model, name, [candidate.precision], reason)
 
 
 def _merged(missing: list[Unavailable]) -> list[Unavailable]:
     """One entry for the precisions that a backend lacks for the same reason."""
-    merged: dict[tuple[str, str], Unavailable] = {}
+    merged: dict[tuple[str, str, str], Unavailable] = {}
     for item in missing:
-        known = merged.setdefault((item.backend, item.reason), Unavailable(item.backend, [], item.reason))
+        known = merged.setdefault(
+            (item.model, item.backend, item.reason), Unavailable(item.model, item.backend, [], item.reason)
+        )
         known.precisions.extend(item.precisions)
     return list(merged.values())

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Which files stand behind a model name: the deployable graph (ONNX) and the weights (safetensors)."""
+"""Which files stand behind a model name: the deployable graph (ONNX), the weights (safetensors), or an OpenVINO IR."""
 
 from __future__ import annotations
 
@@ -12,28 +12,38 @@ from refinefuse_ros.resources import shared_path
 SHIPPED_MODELS = ("base", "nano")
 _GRAPH_SUFFIX = ".onnx"
 _WEIGHTS_SUFFIX = ".safetensors"
+_IR_SUFFIX = ".xml"
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of one model; either may be missing, never both.
+    """The files of one model: a graph, weights, or both; or an OpenVINO IR alone.
 
     Attributes:
         name: "base", "nano" or the stem of the user's own file.
         graph: deployable ONNX graph: what OpenVINO and TensorRT compile.
         weights: safetensors file: what the torch engines load.
+        ir: the .xml of an exported OpenVINO IR, its .bin and its manifest (.xml.json) beside it: for OpenVINO only.
     """
 
     name: str
     graph: Path | None
     weights: Path | None
+    ir: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file there is of it."""
+        ir = (self.ir, self.ir.with_suffix(".bin")) if self.ir else ()
+        return tuple(path for path in (self.graph, self.weights, *ir) if path is not None)
 
     def required_graph(self) -> Path:
         """The graph, for an engine that compiles it.
 
         Raises:
-            EngineError: there are only weights.
+            EngineError: there are only weights, or only an IR.
         """
+        self._refuse_ir()
         if self.graph is None:
             raise EngineError(
                 f"The model '{self.name}' has no ONNX graph beside its weights; make one with"
@@ -41,9 +51,31 @@ class ModelFiles:
             )
         return self.graph
 
+    def required_weights(self) -> Path:
+        """The weights, for an engine of torch.
+
+        Raises:
+            EngineError: there is only a graph, or only an IR.
+        """
+        self._refuse_ir()
+        if self.weights is None:
+            raise EngineError(
+                f"The model '{self.name}' has no safetensors weights beside {self.graph};"
+                " use the tensorrt or openvino backend, or give the weights' path."
+            )
+        return self.weights
+
+    def _refuse_ir(self) -> None:
+        if self.ir is not None:
+            raise EngineError(
+                f"{self.ir} is an OpenVINO IR, which only the openvino backend runs;"
+                " use that backend, or the model's .onnx or .safetensors file."
+            )
+
 
 def find_model(model: str) -> ModelFiles:
-    """The files behind `--model`: "base", "nano", or a path to a .onnx or .safetensors file (its sibling is used too).
+    """The files behind `--model`: "base", "nano", or a path to a .onnx or .safetensors file (its sibling is used too)
+    or to the .xml of an exported OpenVINO IR (which stands alone).
 
     Raises:
         EngineError: there is no such shipped model, or no such file, or a file of another kind.
@@ -52,13 +84,15 @@ def find_model(model: str) -> ModelFiles:
         stem = shared_path("models") / f"refinefuse_{model}"
     else:
         stem = Path(model).expanduser()
-        if stem.suffix not in (_GRAPH_SUFFIX, _WEIGHTS_SUFFIX):
+        if stem.suffix not in (_GRAPH_SUFFIX, _WEIGHTS_SUFFIX, _IR_SUFFIX):
             raise EngineError(
                 f"'{model}' is not a model; use one of {', '.join(SHIPPED_MODELS)}"
-                f" or the path of a {_GRAPH_SUFFIX} or {_WEIGHTS_SUFFIX} file."
+                f" or the path of a {_GRAPH_SUFFIX}, {_WEIGHTS_SUFFIX} or {_IR_SUFFIX} file."
             )
         if not stem.is_file():
             raise EngineError(f"The model file {stem} does not exist; check the path.")
+        if stem.suffix == _IR_SUFFIX:
+            return ModelFiles(stem.stem, None, None, ir=stem)
         stem = stem.with_suffix("")
     graph, weights = (
         path if path.is_file() else None

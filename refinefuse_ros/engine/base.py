@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,10 @@ class EngineInfo:
     Attributes:
         backend: as in `factory.BACKENDS`.
         device: the device's full name as the backend gives it.
-        precision: of the network's convolutions as BUILT, not as asked for: "fp32", "fp16" or "bf16".
+        precision: of the network's convolutions as BUILT, not as asked for: "fp32", "fp16", "bf16" or "int8" (some of
+            a quantised network's stay in floating point).
         model: the model's name ("nano") or the stem of its file.
-        artifact_sha256: hash of the file that was loaded.
+        artifact_sha256: hash of the file that was loaded (of an OpenVINO IR: of both its files).
         size: the image size that the engine was built for.
         reason: why this backend was chosen, one sentence.
     """
@@ -52,6 +54,26 @@ class EngineInfo:
         }
 
 
+def padded_shape(size: ImageSize, size_multiple: int) -> tuple[int, int]:
+    """(H, W) of the planes that a graph takes for images of a size: each side rounded up to the graph's multiple."""
+    height, width = (side + -side % size_multiple for side in (size.height, size.width))
+    return height, width
+
+
+def check_precision(backend: str, graph: str, precision: str, available: Sequence[str]) -> None:
+    """Refuse a precision in which a backend cannot run a graph; "auto" always passes.
+
+    Raises:
+        EngineError: `precision` is not among those available.
+    """
+    if precision in ("auto", *available):
+        return
+    how = "; 'refinefuse export --precision int8' makes a graph for it" if precision == "int8" else ""
+    raise EngineError(
+        f"{backend} cannot run precision '{precision}' from {graph}; use auto, {', '.join(available)}{how}."
+    )
+
+
 class Engine(ABC):
     """A compiled RefineFuse for one image size.
 
@@ -66,9 +88,8 @@ class Engine(ABC):
 
     def __init__(self, info: EngineInfo, size_multiple: int) -> None:
         self.info = info
-        height, width = info.size.height, info.size.width
-        self._padded_shape = tuple(-(-side // size_multiple) * size_multiple for side in (height, width))
-        self._needs_padding = self._padded_shape != (height, width)
+        self._padded_shape = padded_shape(info.size, size_multiple)
+        self._needs_padding = self._padded_shape != (info.size.height, info.size.width)
 
     @property
     def size(self) -> ImageSize:

@@ -8,8 +8,9 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.manifest import EngineKey, Manifest, ManifestError, differences
@@ -77,6 +78,18 @@ class EngineCache:
         built = build()
         problem = self._store(built)
         return BuiltEngine(built.content, built.manifest, "; ".join(filter(None, (f"built because {found}", problem))))
+
+    def amend(self, key: EngineKey, **facts: Any) -> None:
+        """Add to a stored engine's manifest what became known after it was built; nothing happens where there is none.
+
+        Args:
+            key: of the engine.
+            facts: fields of `Manifest`.
+        """
+        _, path = self._paths(key)
+        with suppress(ManifestError, OSError, UnicodeDecodeError):
+            manifest = replace(Manifest.from_json(path.read_text(encoding="utf-8")), **facts)
+            write_whole(path, manifest.to_json().encode())
 
     def discard(self, key: EngineKey) -> None:
         """Forget an engine that turned out not to load."""

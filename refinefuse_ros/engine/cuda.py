@@ -35,6 +35,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuCtxSetCurrent": (c_void_p,),
     "cuMemAlloc_v2": (POINTER(c_uint64), c_size_t),
     "cuMemFree_v2": (c_uint64,),
+    "cuMemGetInfo_v2": (POINTER(c_size_t), POINTER(c_size_t)),
     "cuMemHostAlloc": (POINTER(c_void_p), c_size_t, c_uint),
     "cuMemFreeHost": (c_void_p,),
     "cuMemcpyHtoDAsync_v2": (c_uint64, c_void_p, c_size_t, c_void_p),
@@ -113,6 +114,12 @@ class Gpu:
     def make_current(self) -> None:
         """Bind the context to the calling thread: needed once in every thread that uses the GPU, and costs nothing."""
         self._run("cuCtxSetCurrent", self._context)
+
+    def free_bytes(self) -> int:
+        """Memory of the GPU that nobody uses."""
+        free, total = c_size_t(), c_size_t()
+        self._run("cuMemGetInfo_v2", byref(free), byref(total))
+        return free.value
 
     def device_buffer(self, nbytes: int) -> int:
         """Address of `nbytes` of GPU memory, freed by `close`."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from refinefuse_ros.engine.artifacts import ModelFiles, find_model
 from refinefuse_ros.engine.base import MINIMUM_SIDE_PX, Engine, EngineError
@@ -26,6 +27,7 @@ class Backend:
         needs_gpu: an NVIDIA GPU; without one, `auto` does not even look at the backend.
         builds: its engines are built on this machine and kept in the cache.
         automatic: `auto` considers it.
+        counts_threads: its engine can be told how many CPU threads to use.
     """
 
     module: str
@@ -34,6 +36,7 @@ class Backend:
     needs_gpu: bool = False
     builds: bool = False
     automatic: bool = True
+    counts_threads: bool = False
 
 
 BACKENDS = {
@@ -53,13 +56,13 @@ BACKENDS = {
         automatic=False,
     ),
     "torch_cuda": Backend("refinefuse_ros.engine.torch_cuda", "TorchCudaEngine", ("torch",), needs_gpu=True),
-    "openvino": Backend("refinefuse_ros.engine.openvino", "OpenVinoEngine", ("openvino",)),
+    "openvino": Backend("refinefuse_ros.engine.openvino", "OpenVinoEngine", ("openvino",), counts_threads=True),
     "torch": Backend("refinefuse_ros.engine.torch", "TorchEngine", ("torch",)),
     "laplacian": Backend("refinefuse_ros.engine.laplacian", "LaplacianEngine", ("cv2",), automatic=False),
 }
 """In the order in which `auto` tries them."""
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 REBUILD = ("auto", "never")
 LAST_RESORT = "laplacian"
 """Not RefineFuse: what a host that runs out of backends falls back to, and never what `auto` starts with."""
@@ -69,7 +72,8 @@ LAST_RESORT = "laplacian"
 class EngineRequest:
     """What somebody wants to run: a model name or path, and "auto" or a choice for the rest.
 
-    `rebuild` is "auto" or "never": whether a compiled engine that is missing or does not fit is built.
+    `rebuild` is "auto" or "never": whether a compiled engine that is missing or does not fit is built. `threads` is how
+    many CPU threads the engine uses, for those that share the CPU with engines of other processes; None is all.
     """
 
     model: str = "nano"
@@ -77,6 +81,7 @@ class EngineRequest:
     precision: str = "auto"
     device: str = "auto"
     rebuild: str = "auto"
+    threads: int | None = None
 
 
 def create_engine(
@@ -139,7 +144,13 @@ def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest
             " install it as docs/deploy.md says, or use another backend."
         )
     engine_class = getattr(import_module(backend.module), backend.engine_class)
-    options = {"rebuild": request.rebuild} if backend.builds else {}
+    options: dict[str, Any] = {"rebuild": request.rebuild} if backend.builds else {}
+    if backend.counts_threads:
+        options["threads"] = request.threads
     engine: Engine = engine_class(files, size, request.precision, request.device, **options)
-    engine.warm_up()
+    try:
+        engine.warm_up()
+    except BaseException:
+        engine.close()
+        raise
     return engine

@@ -28,10 +28,12 @@ class GraphProperties:
     Attributes:
         size_multiple: what the height and the width of its planes must be multiples of (pixels).
         weights_sha256: of the weight file that it was exported from; empty if it does not say.
+        precision: "fp32", "fp16" or "int8".
     """
 
     size_multiple: int
     weights_sha256: str
+    precision: str
 
 
 def properties_of(content: bytes) -> GraphProperties:
@@ -44,11 +46,16 @@ def properties_of(content: bytes) -> GraphProperties:
     multiple = properties.get("size_multiple", "")
     if not multiple.isdigit() or int(multiple) < 1:
         raise EngineError("The graph does not say its size_multiple; export it with 'refinefuse export'.")
-    return GraphProperties(int(multiple), properties.get("weights_sha256", ""))
+    return GraphProperties(int(multiple), properties.get("weights_sha256", ""), properties.get("precision", "fp32"))
+
+
+def opset_of(content: bytes) -> int:
+    """The version of ONNX's own operators that a serialised graph asks for."""
+    return max(entry.version for entry in _parse(content).opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def to_half(content: bytes) -> bytes:
-    """Convert a deployable graph from fp32 to fp16.
+    """Convert what a deployable graph computes in fp32 to fp16: all of an fp32 graph, the rest of an int8 one.
 
     Softmax and the means over whole feature maps keep computing in fp32, between casts: a sum of 10^5 addends has no
     place in 11 bits of mantissa. Every other floating-point tensor becomes fp16; integers stay as they are, and so do
@@ -58,11 +65,15 @@ def to_half(content: bytes) -> bytes:
         content: a serialised ONNX graph with uint8 planes in and out, floating-point tensors in fp32.
 
     Returns:
-        The serialised fp16 graph, with the same metadata properties and `precision`.
+        The serialised graph, with the same metadata properties and, where it was fp32, `precision`; an fp16 graph as
+        it is.
 
     Raises:
         EngineError: the bytes are no ONNX graph, or a weight is too large for fp16.
     """
+    precision = properties_of(content).precision
+    if precision == "fp16":
+        return content
     model = _parse(content)
     graph = model.graph
     kept = _must_stay_fp32(graph)
@@ -77,7 +88,8 @@ def to_half(content: bytes) -> bytes:
     nodes = [part for node in graph.node for part in (_in_fp32(node) if _is_delicate(node, constants) else [node])]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
-    model.metadata_props.add(key="precision", value="fp16")
+    if precision == "fp32":
+        model.metadata_props.add(key="precision", value="fp16")
     onnx.checker.check_model(model, full_check=True)  # infers all types: no operator is left with mixed ones
     return bytes(model.SerializeToString())
 

@@ -1,13 +1,20 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""What a built engine is: the JSON beside it, from which its fitness for this machine and this model is judged."""
+"""What a built engine is: the JSON beside it, from which its fitness for this machine and this model is judged, and
+which says how far its pictures are from torch's.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from typing import Any
 
 from refinefuse_ros.errors import UserError
+
+ANY = "any"
+"""What a key says of a size, a GPU or a compute capability that an engine does not depend on."""
 
 
 class ManifestError(UserError):
@@ -21,12 +28,12 @@ class EngineKey:
     Attributes:
         model: the model's name.
         source_sha256: of the graph or the weights that the engine was built from.
-        size: of the images, "640x480".
-        precision: as built: "fp32" or "fp16".
-        backend: "tensorrt", "tensorrt_rtx" or "torch_tensorrt".
+        size: of the images, "640x480"; `ANY` for a graph of any size.
+        precision: as built: "fp32", "fp16" or "int8".
+        backend: "tensorrt", "tensorrt_rtx", "torch_tensorrt", "openvino" or "onnx".
         backend_version: of that library.
-        gpu: the GPU's name, or "any" where the engine serves every GPU of its compute capability.
-        compute_capability: "8.6".
+        gpu: the GPU's name, or `ANY` where the engine serves every GPU of its compute capability, or needs none.
+        compute_capability: "8.6", or `ANY`.
         options: the build's options.
         code_version: of this package.
     """
@@ -55,6 +62,36 @@ class EngineKey:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """How an engine's pictures differ from those of torch in fp32.
+
+    Attributes:
+        reference: what it was held against: "torch in fp32", or where there are no weights for torch, the graph that
+            the engine was made of.
+        ran_on: what ran the exported model.
+        pairs: what was fused, such as "4 pairs of the synthetic street".
+        max_difference: largest difference of a pixel, in grey levels.
+        mean_difference: mean difference, in grey levels.
+        metrics: name to (reference, exported): the means over the pairs; empty for images too small for them.
+    """
+
+    reference: str
+    ran_on: str
+    pairs: str
+    max_difference: int
+    mean_difference: float
+    metrics: dict[str, tuple[float, float]]
+
+    @property
+    def changes(self) -> dict[str, float]:
+        """Change of each metric in per cent of what the reference reaches."""
+        return {
+            name: 100 * (after - before) / abs(before) if before else 0.0
+            for name, (before, after) in self.metrics.items()
+        }
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A built engine's key, and the facts that came with building it.
 
@@ -65,6 +102,8 @@ class Manifest:
         artifact_sha256: of the engine's bytes.
         built_at: UTC, ISO 8601.
         build_seconds: how long building took.
+        comparison: with torch; None where that was not made, as by a node that builds for itself.
+        gpu_memory_bytes: what the engine takes on the GPU with its buffers; None where it never ran on one.
     """
 
     key: EngineKey
@@ -73,6 +112,8 @@ class Manifest:
     artifact_sha256: str
     built_at: str
     build_seconds: float
+    comparison: Comparison | None = None
+    gpu_memory_bytes: int | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -87,16 +128,24 @@ class Manifest:
         try:
             content = json.loads(text)
             key = EngineKey(**content.pop("key"))
-            manifest = cls(key=key, **content)
+            comparison = _comparison(content.pop("comparison", None))
+            manifest = cls(key=key, comparison=comparison, **content)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ManifestError(f"It is no engine manifest of this version ({error}).") from error
-        for part in (manifest.key, manifest):
+        for part in filter(None, (manifest.key, manifest, manifest.comparison)):
             for field in fields(part):
                 value = getattr(part, field.name)
                 expected = _TYPES[field.name]
                 if type(value) not in expected:
                     raise ManifestError(f"Its field {field.name} is {value!r}, which no engine manifest has.")
         return manifest
+
+
+def _comparison(content: dict[str, Any] | None) -> Comparison | None:
+    if content is None:
+        return None
+    metrics = {name: (float(before), float(after)) for name, (before, after) in content.pop("metrics").items()}
+    return Comparison(metrics=metrics, **content)
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -107,7 +156,20 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "artifact_sha256": (str,),
     "built_at": (str,),
     "build_seconds": (int, float),
+    "comparison": (Comparison, type(None)),
+    "gpu_memory_bytes": (int, type(None)),
+    "reference": (str,),
+    "ran_on": (str,),
+    "pairs": (str,),
+    "max_difference": (int,),
+    "mean_difference": (int, float),
+    "metrics": (dict,),
 }
+
+
+def utc_now() -> str:
+    """For `Manifest.built_at`."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def differences(found: EngineKey, wanted: EngineKey) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -11,7 +12,8 @@ from openvino import properties
 from openvino.properties import hint
 
 from refinefuse_ros.engine.artifacts import ModelFiles
-from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo, check_precision, padded_shape
+from refinefuse_ros.engine.ir import check_ir
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
@@ -20,40 +22,56 @@ _INPUTS, _OUTPUT = ("thermal", "visible"), "fused"
 
 
 class OpenVinoEngine(Engine):
-    """An ONNX graph compiled by OpenVINO for one image size on one device.
+    """An ONNX graph or an exported IR, compiled by OpenVINO for one image size on one device.
 
     Args:
-        files: the model; its graph is used.
+        files: the model; its graph or its IR is used.
         size: of the images.
-        precision: "auto" (bf16 where the CPU computes in it, else fp32), "fp32", "fp16" or "bf16".
+        precision: "fp32", "fp16" or "bf16"; for a quantised graph "int8"; "auto" is int8 for a quantised one, else
+            bf16 where the CPU computes in it, else fp32. What a quantised graph leaves in floating point runs as
+            "auto" runs the others.
         device: OpenVINO's device name ("CPU", "GPU"), or "auto" for the CPU.
+        threads: how many threads to use on the CPU; None is all cores.
 
     Raises:
-        EngineError: the graph is missing, unreadable or has other inputs; the device is not there; or the device
-            built the network in another precision than the one asked for.
+        EngineError: the graph is missing, unreadable or has other inputs; an IR is not what its manifest says; the
+            device is not there; the graph cannot be had in this precision, or the device built it in another one.
     """
 
-    def __init__(self, files: ModelFiles, size: ImageSize, precision: str = "auto", device: str = "auto") -> None:
-        path = files.required_graph()
+    def __init__(
+        self,
+        files: ModelFiles,
+        size: ImageSize,
+        precision: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        manifest = check_ir(files.ir, size) if files.ir else None
+        path = files.ir or files.required_graph()
         core = ov.Core()
         device = "CPU" if device == "auto" else device
         graph = _read_graph(core, path)
+        quantized = _is_quantized(graph)
+        if manifest and (manifest.key.precision == "int8") != quantized:
+            raise EngineError(
+                f"{path.name} is not what it says: its manifest says {manifest.key.precision} but it is"
+                f" {'' if quantized else 'not '}quantised; export it again."
+            )
+        check_precision("OpenVINO", path.name, precision, ("int8",) if quantized else tuple(_PRECISIONS))
         size_multiple = _size_multiple(graph)
-        padded = [-(-side // size_multiple) * size_multiple for side in (size.height, size.width)]
+        shape = [1, 1, *padded_shape(size, size_multiple)]
         try:
-            graph.reshape({name: [1, 1, *padded] for name in _INPUTS})
+            graph.reshape(dict.fromkeys(_INPUTS, shape))
+            fastest = "bf16" if "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES") else "fp32"
             if precision == "auto":
-                precision = "bf16" if "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES") else "fp32"
-            if precision not in _PRECISIONS:
-                raise EngineError(
-                    f"OpenVINO cannot run precision '{precision}' from this graph; use auto, {', '.join(_PRECISIONS)}."
-                )
+                precision = "int8" if quantized else fastest
             compiled = core.compile_model(
                 graph,
                 device,
                 {
                     hint.performance_mode: hint.PerformanceMode.LATENCY,
-                    hint.inference_precision: _PRECISIONS[precision],
+                    hint.inference_precision: _PRECISIONS[fastest if precision == "int8" else precision],
+                    **(_limited_to(threads) if device == "CPU" and threads else {}),
                 },
             )
             device_name = core.get_property(device, properties.device.full_name)
@@ -68,7 +86,8 @@ class OpenVinoEngine(Engine):
                 f"OpenVINO built {path.name} in {built} on {device_name} although {precision} was asked for;"
                 " ask for a precision that the device has, or auto."
             )
-        info = EngineInfo("openvino", device_name, built, files.name, sha256_of(path), size)
+        digest = manifest.artifact_sha256 if manifest else sha256_of(path)
+        info = EngineInfo("openvino", device_name, built, files.name, digest, size)
         super().__init__(info, size_multiple)
         self._request = compiled.create_infer_request()
 
@@ -88,12 +107,13 @@ class OpenVinoEngine(Engine):
 
 
 def _read_graph(core: ov.Core, path: Path) -> ov.Model:
-    """Parse the ONNX file and hold it against the contract: two uint8 planes in, one out."""
+    """Parse the file and hold it against the contract: two uint8 planes in, one out."""
     try:
         graph = core.read_model(path)
     except RuntimeError as error:
+        kind = "IR" if path.suffix == ".xml" else "ONNX file"
         raise EngineError(
-            f"The graph {path} is not a readable ONNX file ({_first_line(error)}); export or download it again."
+            f"The graph {path} is not a readable {kind} ({_first_line(error)}); export or download it again."
         ) from error
     found = {port.any_name: port.element_type for port in (*graph.inputs, *graph.outputs)}
     if found != dict.fromkeys((*_INPUTS, _OUTPUT), ov.Type.u8):
@@ -105,23 +125,38 @@ def _read_graph(core: ov.Core, path: Path) -> ov.Model:
     return graph
 
 
+def _limited_to(threads: int) -> dict[str, Any]:
+    """Properties for an engine that is not alone: pinned, the threads of all processes would share the first cores."""
+    return {properties.inference_num_threads: threads, hint.enable_cpu_pinning: False}
+
+
 def _size_multiple(graph: ov.Model) -> int:
     return int(graph.get_rt_info(["framework", "size_multiple"]).astype(str))
 
 
+def _is_quantized(graph: ov.Model) -> bool:
+    """Whether it holds quantised tensors, which OpenVINO reads as this operation from ONNX and IR alike."""
+    return any(operation.get_type_name() == "FakeQuantize" for operation in graph.get_ops())
+
+
 def _built_precision(compiled: ov.CompiledModel) -> str:
-    """The precision in which most of the convolutions really run, from the compiled graph's layers."""
+    """The precision in which most of the convolutions really run, from the compiled graph's layers.
+
+    A quantised network is int8 as soon as some run in it: the others were left out on purpose.
+    """
     names = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
     counts: dict[str, int] = {}
     for node in compiled.get_runtime_model().get_ordered_ops():
         layer = node.get_rt_info()
         if "Convolution" in str(layer["layerType"].astype(str)):
             runtime = str(layer["runtimePrecision"].astype(str)).lower()
-            counts[runtime] = counts.get(runtime, 0) + 1
+            precision = names.get(runtime, runtime)
+            counts[precision] = counts.get(precision, 0) + 1
     if not counts:
         raise EngineError("The compiled graph has no convolution; it is not a RefineFuse network.")
-    most = max(counts, key=counts.__getitem__)
-    return names.get(most, most)
+    if "int8" in counts:
+        return "int8"
+    return max(counts, key=counts.__getitem__)
 
 
 def _first_line(error: Exception) -> str:

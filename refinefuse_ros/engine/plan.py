@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
 from refinefuse_ros import __version__
-from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.base import EngineError, check_precision, padded_shape
 from refinefuse_ros.engine.cache import BuiltEngine
-from refinefuse_ros.engine.manifest import EngineKey, Manifest
+from refinefuse_ros.engine.manifest import ANY, EngineKey, Manifest, utc_now
 from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
 PLAN_PRECISIONS = ("fp32", "fp16")
-_OPTIONS = "strongly typed, one static size"
+_OPTIONS = "strongly typed, one static size, no TF32"
+_QUANTIZED = b"QuantizeLinear"
 
 
 def plan_key(
@@ -34,25 +34,28 @@ def plan_key(
     Args:
         library: what builds and runs it.
         model: the model's name.
-        graph: its fp32 ONNX graph.
+        graph: its ONNX graph, in fp32 or int8.
         size: of the images.
-        precision: "auto" (fp16), "fp16" or "fp32".
+        precision: "fp16" (which "auto" is) or "fp32" of an fp32 graph; "int8" (which "auto" is) of an int8 one, whose
+            other layers then compute in fp16.
         gpu: the GPU's name.
         capability: the GPU's compute capability, such as (8, 6).
 
     Raises:
-        EngineError: there is no such precision.
+        EngineError: the graph cannot be had in this precision.
     """
-    if precision not in ("auto", *PLAN_PRECISIONS):
-        raise EngineError(f"TensorRT cannot run precision '{precision}'; use auto, {', '.join(PLAN_PRECISIONS)}.")
+    # An operator's name stands in the file as it is: reading a cached plan must not need the package onnx.
+    quantized = _QUANTIZED in graph.read_bytes()
+    check_precision("TensorRT", graph.name, precision, ("int8",) if quantized else PLAN_PRECISIONS)
+    fastest = "int8" if quantized else "fp16"
     return EngineKey(
         model=model,
         source_sha256=sha256_of(graph),
         size=str(size),
-        precision="fp16" if precision == "auto" else precision,
+        precision=fastest if precision == "auto" else precision,
         backend=library.backend,
         backend_version=library.version,
-        gpu="any" if library.serves_any_gpu_of_a_capability else gpu,
+        gpu=ANY if library.serves_any_gpu_of_a_capability else gpu,
         compute_capability="{}.{}".format(*capability),
         options=_OPTIONS,
         code_version=__version__,
@@ -72,17 +75,16 @@ def build_plan(library: TensorRtLibrary, graph: Path, key: EngineKey) -> BuiltEn
     content = graph.read_bytes()
     properties = properties_of(content)
     multiple = properties.size_multiple
-    width, height = (-(-side // multiple) * multiple for side in ImageSize.parse(key.size))
     major, minor = map(int, key.compute_capability.split("."))
     start = time.monotonic()
-    typed = to_half(content) if key.precision == "fp16" else content
-    plan = library.build(typed, (height, width), key.precision, (major, minor))
+    typed = content if key.precision == "fp32" else to_half(content)
+    plan = library.build(typed, padded_shape(ImageSize.parse(key.size), multiple), key.precision, (major, minor))
     manifest = Manifest(
         key=key,
         weights_sha256=properties.weights_sha256,
         size_multiple=multiple,
         artifact_sha256=hashlib.sha256(plan).hexdigest(),
-        built_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        built_at=utc_now(),
         build_seconds=round(time.monotonic() - start, 3),
     )
     return BuiltEngine(plan, manifest)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refinefuse_ros.engine.artifacts import ModelFiles
-from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo, padded_shape
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
 from refinefuse_ros.engine.cuda import Gpu
 from refinefuse_ros.engine.manifest import EngineKey
@@ -28,11 +28,12 @@ class TensorRtEngine(Engine):
 
     Attributes:
         gpu_ms: time of the last pair on the GPU, copies included, by events; None before the first.
+        gpu_memory_bytes: what the plan and its buffers took of the GPU's free memory.
 
     Args:
         files: the model; its graph is used.
         size: of the images.
-        precision: "auto" (fp16), "fp16" or "fp32".
+        precision: "fp16" or "fp32"; of an int8 graph "int8"; "auto" is the fastest of the graph's.
         device: "auto" (the first GPU) or "cuda:N".
         rebuild: "auto" builds a plan that is missing or does not fit; "never" refuses to.
         cache: where plans are kept; None is the user's cache.
@@ -59,7 +60,9 @@ class TensorRtEngine(Engine):
         try:
             library = find_library()
             key = plan_key(library, files.name, graph, size, precision, self._gpu.name, self._gpu.capability)
-            built, self._engine = _load_plan(library, graph, key, cache or EngineCache(), rebuild == "auto")
+            cache = cache or EngineCache()
+            free_bytes = self._gpu.free_bytes()
+            built, self._engine = _load_plan(library, graph, key, cache, rebuild == "auto")
             manifest = built.manifest
             info = EngineInfo(
                 "tensorrt",
@@ -72,6 +75,9 @@ class TensorRtEngine(Engine):
             )
             super().__init__(info, manifest.size_multiple)
             self._prepare(library)
+            self.gpu_memory_bytes = max(free_bytes - self._gpu.free_bytes(), 0)
+            if manifest.gpu_memory_bytes is None:
+                cache.amend(key, gpu_memory_bytes=self.gpu_memory_bytes)
         except BaseException:
             self.close()
             raise
@@ -85,7 +91,8 @@ class TensorRtEngine(Engine):
         self._planes = {name: self._gpu.pinned_plane(self._padded_shape) for name in (*INPUTS, OUTPUT)}
         self._addresses = {name: self._gpu.device_buffer(nbytes) for name in self._planes}
         for name, address in self._addresses.items():
-            self._context.set_tensor_address(name, address)
+            if not self._context.set_tensor_address(name, address):
+                raise EngineError(f"{library.title} does not take the plane {name}; build the plan again.")
         self._stream = self._gpu.stream()
         self._start, self._end = self._gpu.event(), self._gpu.event()
         self._launch = self._enqueue
@@ -114,6 +121,8 @@ class TensorRtEngine(Engine):
         return self._planes[OUTPUT]
 
     def close(self) -> None:
+        with suppress(EngineError):
+            self._gpu.make_current()  # the thread may be another one than that which built it
         self._context = self._engine = None  # before the GPU's context, in which they live
         self._planes = {}
         self._gpu.close()
@@ -124,12 +133,17 @@ def _load_plan(
 ) -> tuple[BuiltEngine, Any]:
     """The plan of `key`, and the library's engine of it; a cached plan that the library refuses is built again."""
     obtain = partial(cache.obtain, key, lambda: build_plan(library, graph, key), may_build)
+
+    def load(built: BuiltEngine) -> Any:
+        shape = padded_shape(ImageSize.parse(key.size), built.manifest.size_multiple)
+        return library.load(built.content, shape, key.precision)
+
     built = obtain()
     try:
-        return built, library.load(built.content)
+        return built, load(built)
     except PlanRefusedError:
         if built.note:  # it was built just now: another one would not load either
             raise
     cache.discard(key)
     built = obtain()
-    return built, library.load(built.content)
+    return built, load(built)

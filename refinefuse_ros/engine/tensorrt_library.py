@@ -6,6 +6,7 @@ Everything in which the two differ, and in which their versions differ, is in th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,7 @@ from refinefuse_ros.engine.base import EngineError
 INPUTS, OUTPUT = ("thermal", "visible"), "fused"
 
 _MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
+_TOLD_TYPES = {"INT8": "int8", "FP16": "fp16", "HALF": "fp16", "BFLOAT": "bf16", "FP32": "fp32", "FLOAT": "fp32"}
 _TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX"}
 
 
@@ -56,7 +58,7 @@ class TensorRtLibrary:
         Args:
             graph: a serialised ONNX graph in this precision.
             shape: (H, W) of the planes in pixels, multiples of the graph's size multiple.
-            precision: "fp32" or "fp16": what the network must come out in.
+            precision: "fp32", "fp16" or "int8": what the network must come out in.
             capability: compute capability to build for; TensorRT proper builds for the GPU that is there.
 
         Returns:
@@ -77,17 +79,34 @@ class TensorRtLibrary:
             raise EngineError(f"{self.title} cannot build the graph at {shape[1]}x{shape[0]}: {reason}.")
         return bytes(plan)
 
-    def load(self, plan: bytes) -> Any:
-        """Deserialise a plan into the library's engine, on the current CUDA context.
+    def load(self, plan: bytes, shape: tuple[int, int], precision: str) -> Any:
+        """Deserialise a plan into the library's engine, on the current CUDA context; check that it is the one wanted.
+
+        Args:
+            plan: as `build` gave it.
+            shape: (H, W) of the planes in pixels.
+            precision: as the manifest says.
 
         Raises:
-            PlanRefusedError: the plan is truncated, or of another version or GPU.
+            PlanRefusedError: the plan is truncated, of another version or GPU, or has other planes.
+            EngineError: its convolutions compute in more than `precision`.
         """
         log = _error_log(self.api)
-        engine = self.api.Runtime(log).deserialize_cuda_engine(plan)
+        try:
+            engine = self.api.Runtime(log).deserialize_cuda_engine(plan)
+        except (TypeError, RuntimeError) as error:
+            log.last = log.last or _one_line(str(error))
+            engine = None
         if engine is None:
             reason = log.last or "no reason given"
             raise PlanRefusedError(f"{self.title} cannot load the plan: {reason}; check that the driver is new enough.")
+        self._check_planes(engine, shape)
+        wide = [layer for layer, kind in convolution_types(self._inspect(engine)) if kind == "fp32"]
+        if wide and precision != "fp32":
+            raise EngineError(
+                f"{self.title} runs {len(wide)} convolution(s) of the plan in fp32 ({wide[0]}) although it is to be"
+                f" {precision}; use precision fp32 or another backend."
+            )
         return engine
 
     def can_capture(self, context: Any, stream: int) -> bool:
@@ -96,15 +115,22 @@ class TensorRtLibrary:
         return ask is None or bool(ask(stream))
 
     def precision_of(self, network: Any) -> str:
-        """The type in which all convolutions of a strongly typed network compute; "mixed" where they disagree."""
+        """The type in which all convolutions of a strongly typed network compute; "mixed" where they disagree.
+
+        It is "int8" where some take dequantised input, which is fused into them, and the others agree on a type.
+        """
         names = {self.api.DataType.FLOAT: "fp32", self.api.DataType.HALF: "fp16"}
+        layers = [network.get_layer(index) for index in range(network.num_layers)]
+        dequantized = {layer.get_output(0).name for layer in layers if layer.type == self.api.LayerType.DEQUANTIZE}
+        convolutions = [layer for layer in layers if layer.type == self.api.LayerType.CONVOLUTION]
         found = {
             names.get(tensor.dtype, str(tensor.dtype))
-            for layer in (network.get_layer(index) for index in range(network.num_layers))
-            if layer.type == self.api.LayerType.CONVOLUTION
+            for layer in convolutions
             for tensor in (layer.get_input(0), layer.get_output(0))
         }
-        return found.pop() if len(found) == 1 else "mixed"
+        if len(found) != 1:
+            return "mixed"
+        return "int8" if any(layer.get_input(0).name in dequantized for layer in convolutions) else found.pop()
 
     def _build(
         self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int], log: Any
@@ -119,6 +145,8 @@ class TensorRtLibrary:
                 f"{self.title} made the network {built} although {precision} was asked for; export the graph again."
             )
         config = builder.create_builder_config()
+        config.clear_flag(self.api.BuilderFlag.TF32)  # on by default, and fp32 with a mantissa of fp16
+        config.profiling_verbosity = self.api.ProfilingVerbosity.DETAILED  # else the inspector tells only names
         self._set_target(config, capability)
         return builder.build_serialized_network(network, config)
 
@@ -155,6 +183,20 @@ class TensorRtLibrary:
                 )
             tensor.shape = wanted
 
+    def _check_planes(self, engine: Any, shape: tuple[int, int]) -> None:
+        """A plan with other planes would write beyond the buffers that are made for these."""
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        found = {name: (tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name)) for name in names}
+        if found != dict.fromkeys((*INPUTS, OUTPUT), ((1, 1, *shape), self.api.DataType.UINT8)):
+            described = ", ".join(f"{name} {kind} {sides}" for name, (sides, kind) in found.items())
+            raise PlanRefusedError(
+                f"The plan has {described}, not uint8 planes of {shape[1]}x{shape[0]}; build it again."
+            )
+
+    def _inspect(self, engine: Any) -> str:
+        """What the engine inspector tells as JSON."""
+        return str(engine.create_engine_inspector().get_engine_information(self.api.LayerInformationFormat.JSON))
+
     def _set_target(self, config: Any, capability: tuple[int, int]) -> None:
         if not self.serves_any_gpu_of_a_capability:
             return
@@ -167,6 +209,27 @@ class TensorRtLibrary:
             )
         config.num_compute_capabilities = 1
         config.set_compute_capability(known.__members__[name], 0)
+
+
+def convolution_types(inspected: str) -> list[tuple[str, str]]:
+    """Name and type of input of each convolution that an engine inspector's JSON names as one.
+
+    The names of the types differ from version to version ("Half", "FP16 NHWC"). Layers that the compiler fused beyond
+    recognition, and types that are none of these, are left out.
+    """
+    try:
+        layers = json.loads(inspected)["Layers"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    found = []
+    for layer in layers:
+        if not (isinstance(layer, dict) and "conv" in str(layer.get("LayerType", "")).lower() and layer.get("Inputs")):
+            continue
+        told = str(layer["Inputs"][0].get("Format/Datatype", "")).upper()
+        kind = next((kind for name, kind in _TOLD_TYPES.items() if name in told), None)
+        if kind is not None:
+            found.append((str(layer.get("Name", "unnamed")), kind))
+    return found
 
 
 def find_library() -> TensorRtLibrary:

@@ -30,15 +30,11 @@ class TorchEngine(Engine):
     """
 
     def __init__(self, files: ModelFiles, size: ImageSize, precision: str = "auto", device: str = "auto") -> None:
-        if files.weights is None:
-            raise EngineError(
-                f"The model '{files.name}' has no safetensors weights beside {files.graph};"
-                " use the openvino backend or give the weights' path."
-            )
+        weights = files.required_weights()
         if precision not in ("auto", "fp32"):
             raise EngineError(f"The torch engine runs fp32, not '{precision}'; use precision auto or fp32.")
         try:
-            network, _ = load_weights(files.weights)
+            network, _ = load_weights(weights)
             self._device = torch.device("cpu" if device in ("auto", "CPU") else device)
             self._graph = Deployable(network).eval().to(self._device)
         except WeightsError as error:
@@ -47,7 +43,7 @@ class TorchEngine(Engine):
             raise EngineError(f"torch cannot use the device '{device}': {str(error).splitlines()[0]}") from error
         cuda = self._device.type == "cuda"
         device_name = torch.cuda.get_device_name(self._device) if cuda else f"CPU ({platform.machine()})"
-        info = EngineInfo("torch", device_name, "fp32", files.name, sha256_of(files.weights), size)
+        info = EngineInfo("torch", device_name, "fp32", files.name, sha256_of(weights), size)
         super().__init__(info, network.config.size_multiple)
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:

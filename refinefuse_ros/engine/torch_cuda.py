@@ -55,7 +55,8 @@ class TorchCudaEngine(Engine):
         self._thermal, self._visible, self._fused = (plane.numpy()[0, 0] for plane in self._host)
         self._start, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._stream = torch.cuda.Stream(self._device)
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        # TF32 is on by default for convolutions, and fp32 with a mantissa of fp16
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
             with torch.cuda.stream(self._stream):
                 for _ in range(_WARM_UP_RUNS):
                     self._step()

@@ -36,15 +36,11 @@ def load_deployable(files: ModelFiles, precision: str, device: torch.device) -> 
     Raises:
         EngineError: the weights are missing or damaged, or there is no such precision or device.
     """
-    if files.weights is None:
-        raise EngineError(
-            f"The model '{files.name}' has no safetensors weights beside {files.graph};"
-            " use the tensorrt or openvino backend, or give the weights' path."
-        )
+    weights = files.required_weights()
     if precision not in GPU_PRECISIONS:
         raise EngineError(f"torch on a GPU cannot run precision '{precision}'; use auto, {', '.join(GPU_PRECISIONS)}.")
     try:
-        network, _ = load_weights(files.weights)
+        network, _ = load_weights(weights)
         multiple = network.config.size_multiple
         typed = HalfNetwork(network) if precision == "fp16" else network
         return Deployable(typed).eval().to(device, memory_format=torch.channels_last), multiple

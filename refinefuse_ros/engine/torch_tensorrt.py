@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
@@ -21,9 +20,9 @@ from torch import Tensor, nn
 
 from refinefuse_ros import __version__
 from refinefuse_ros.engine.artifacts import ModelFiles
-from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.base import EngineError, padded_shape
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
-from refinefuse_ros.engine.manifest import EngineKey, Manifest
+from refinefuse_ros.engine.manifest import EngineKey, Manifest, utc_now
 from refinefuse_ros.engine.torch_cuda import TorchCudaEngine
 from refinefuse_ros.engine.torch_half import cuda_device, first_line, load_deployable
 from refinefuse_ros.image.frame import ImageSize
@@ -55,7 +54,8 @@ class TorchTensorRtEngine(TorchCudaEngine):
         rebuild: str = "auto",
         cache: EngineCache | None = None,
     ) -> None:
-        self._built = obtain_program(files, size, precision, device, cache or EngineCache(), rebuild == "auto")
+        self._cache = cache or EngineCache()
+        self._built = obtain_program(files, size, precision, device, self._cache, rebuild == "auto")
         self._contexts = ExitStack()
         super().__init__(files, size, precision, device)
         self.info = replace(
@@ -67,13 +67,22 @@ class TorchTensorRtEngine(TorchCudaEngine):
         )
 
     def _prepare(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.ep"
-            path.write_bytes(self._built.content)
-            program = torch_tensorrt.load(str(path)).module()
+        program = self._load()
         holder, name = _compiled_part(self._network)
         setattr(holder, name, self._contexts.enter_context(torch_tensorrt.runtime.enable_cudagraphs(program)))
         super()._prepare()
+
+    def _load(self) -> nn.Module:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.ep"
+            path.write_bytes(self._built.content)
+            try:
+                return torch_tensorrt.load(str(path)).module()
+            except Exception as error:  # whatever torch.export's reader and the engine's deserialiser raise
+                self._cache.discard(self._built.manifest.key)
+                raise EngineError(
+                    f"torch_tensorrt cannot load its program ({first_line(error)}); the next start compiles it again."
+                ) from error
 
     def _capture(self) -> Callable[[], None]:
         return self._step  # the program replays a graph of its own, and one cannot be captured in another
@@ -110,7 +119,7 @@ def obtain_program(
 
     def build() -> BuiltEngine:
         start = time.monotonic()
-        shape = (1, 1, *(side + -side % multiple for side in (size.height, size.width)))
+        shape = (1, 1, *padded_shape(size, multiple))
         dtype = torch.float16 if precision == "fp16" else torch.float32
         planes = [torch.zeros(shape, dtype=dtype, device=gpu) for _ in range(2)]
         try:
@@ -118,9 +127,8 @@ def obtain_program(
         except Exception as error:  # the compiler raises whatever its stages raise
             raise EngineError(f"torch_tensorrt cannot compile {files.name}: {first_line(error)}") from error
         digest = hashlib.sha256(program).hexdigest()
-        built_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         seconds = round(time.monotonic() - start, 3)
-        return BuiltEngine(program, Manifest(key, key.source_sha256, multiple, digest, built_at, seconds))
+        return BuiltEngine(program, Manifest(key, key.source_sha256, multiple, digest, utc_now(), seconds))
 
     return cache.obtain(key, build, may_build)
 

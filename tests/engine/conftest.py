@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 NAME, CAPABILITY = "Stand-in GPU", {75: 8, 76: 6}
+TOTAL_BYTES = 10**9
 
 
 class Function:
@@ -105,6 +106,10 @@ class FakeCuda:
 
     def do_cuMemFree_v2(self, address: int) -> None:
         del self.memory[address]
+
+    def do_cuMemGetInfo_v2(self, free: Any, total: Any) -> None:
+        free._obj.value = TOTAL_BYTES - sum(map(len, self.memory.values()))
+        total._obj.value = TOTAL_BYTES
 
     def do_cuMemHostAlloc(self, address: Any, size: int, flags: int) -> None:
         self._allocate(address, size)

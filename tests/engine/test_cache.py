@@ -89,6 +89,15 @@ def test_a_cache_that_cannot_be_written_costs_only_the_next_start(tmp_path: Path
     assert "it was not kept in" in built.note
 
 
+def test_what_becomes_known_later_is_added_to_the_manifest(folder: Path) -> None:
+    cache = EngineCache(folder)
+    cache.amend(KEY, gpu_memory_bytes=5)  # there is none yet
+    cache.obtain(KEY, builder(KEY))
+    cache.amend(KEY, gpu_memory_bytes=5)
+    found = cache.obtain(KEY, forbidden)
+    assert (found.content, found.manifest.gpu_memory_bytes) == (b"a plan", 5)
+
+
 def test_a_folder_that_others_can_write_to_is_not_trusted(folder: Path) -> None:
     EngineCache(folder).obtain(KEY, builder(KEY))
     folder.chmod(0o777)

@@ -17,6 +17,7 @@ from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.cuda import has_gpu
 from refinefuse_ros.engine.factory import EngineRequest, automatic_backends, create_engine
 from refinefuse_ros.engine.host import EngineHost
+from refinefuse_ros.engine.openvino import OpenVinoEngine
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
@@ -103,6 +104,19 @@ def test_what_cannot_be_had_is_said_in_one_sentence(request_: EngineRequest, sen
     with pytest.raises(EngineError, match=sentence) as caught:
         create_engine(request_, SIZE)
     assert "\n" not in str(caught.value)
+
+
+def test_an_engine_that_does_not_warm_up_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    def fail(engine: OpenVinoEngine, frames: int = 3) -> None:
+        raise EngineError("There is not enough memory.")
+
+    monkeypatch.setattr(OpenVinoEngine, "warm_up", fail)
+    monkeypatch.setattr(OpenVinoEngine, "close", lambda engine: closed.append(engine))
+    with pytest.raises(EngineError, match="not enough memory"):
+        create_engine(EngineRequest(backend="openvino"), SIZE)
+    assert len(closed) == 1
 
 
 def test_images_too_small_for_the_network_are_refused() -> None:

@@ -82,7 +82,7 @@ def test_weights_and_activations_are_half_but_for_delicate_sums(small: bytes) ->
 def test_the_twin_says_what_it_is(small: bytes) -> None:
     properties = {entry.key: entry.value for entry in onnx.load_from_string(to_half(small)).metadata_props}
     assert (properties["precision"], properties["model"], properties["weights_sha256"]) == ("fp16", "small", "ab")
-    assert properties_of(to_half(small)) == GraphProperties(8, "ab")
+    assert properties_of(to_half(small)) == GraphProperties(8, "ab", "fp16")
 
 
 @pytest.mark.parametrize("model", shipped())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinefuse_ros.engine.manifest import EngineKey, Manifest, ManifestError, differences
+from refinefuse_ros.engine.manifest import Comparison, EngineKey, Manifest, ManifestError, differences
 
 KEY = EngineKey(
     model="nano",
@@ -32,6 +32,25 @@ NAMES = [field.name for field in fields(EngineKey)]
 def test_it_comes_back_as_it_was_written(key: EngineKey, multiple: int, seconds: float) -> None:
     manifest = replace(MANIFEST, key=key, size_multiple=multiple, build_seconds=seconds)
     assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_the_comparison_and_the_memory_come_back_too() -> None:
+    comparison = Comparison("torch in fp32", "openvino in int8", "4 pairs", 14, 0.139, {"vif": (1.05, 1.04)})
+    manifest = replace(MANIFEST, comparison=comparison, gpu_memory_bytes=123)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_a_manifest_from_before_there_were_comparisons_is_read() -> None:
+    content = json.loads(MANIFEST.to_json())
+    for field in ("comparison", "gpu_memory_bytes"):
+        del content[field]
+    assert Manifest.from_json(json.dumps(content)) == MANIFEST
+
+
+@pytest.mark.parametrize("comparison", [3, [], {}, {"metrics": 3}, {"metrics": {"vif": [1]}}])
+def test_a_damaged_comparison_is_refused(comparison: object) -> None:
+    with pytest.raises(ManifestError):
+        Manifest.from_json(json.dumps(json.loads(MANIFEST.to_json()) | {"comparison": comparison}))
 
 
 @pytest.mark.parametrize("field", NAMES)

@@ -7,6 +7,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -98,8 +99,22 @@ def test_gpus_that_the_library_does_not_know_are_refused(library: TensorRtLibrar
 
 
 def test_precisions_that_there_are_no_plans_of_are_refused(library: TensorRtLibrary, nano: Path) -> None:
-    with pytest.raises(EngineError, match="cannot run precision 'bf16'; use auto, fp32, fp16"):
+    with pytest.raises(EngineError, match=r"cannot run precision 'bf16' from \S+; use auto, fp32, fp16"):
         plan_key(library, "nano", nano, SIZE, "bf16", "", (8, 6))
+    with pytest.raises(EngineError, match=r"'int8' from \S+; .* 'refinefuse export --precision int8'"):
+        plan_key(library, "nano", nano, SIZE, "int8", "", (8, 6))
+
+
+def test_a_quantised_graph_becomes_an_int8_plan(library: TensorRtLibrary, nano: Path, tmp_path: Path) -> None:
+    quantize = pytest.importorskip("refinefuse_ros.engine.quantize", exc_type=ImportError)
+    planes = np.random.default_rng(0).integers(0, 256, (2, 2, 64, 64), np.uint8)
+    graph = tmp_path / "int8.onnx"
+    graph.write_bytes(quantize.quantize_onnx(nano.read_bytes(), [tuple(pair) for pair in planes]))
+    key = plan_key(library, "int8", graph, ImageSize(64, 64), "auto", "", (8, 9))
+    assert key.precision == "int8"
+    assert build_plan(library, graph, key).content  # refused unless the typed network is int8
+    with pytest.raises(EngineError, match=r"cannot run precision 'fp16' from int8\.onnx; use auto, int8"):
+        plan_key(library, "int8", graph, SIZE, "fp16", "", (8, 9))
 
 
 def test_damaged_and_foreign_graphs_are_refused(library: TensorRtLibrary, nano: Path) -> None:
@@ -125,7 +140,7 @@ def test_a_static_graph_of_another_size_is_refused(library: TensorRtLibrary, tmp
 @pytest.mark.skipif(has_gpu(), reason="with a GPU plans can be loaded")
 def test_loading_without_a_driver_is_one_sentence(library: TensorRtLibrary) -> None:
     with pytest.raises(EngineError, match="cannot load the plan") as caught:
-        library.load(b"not a plan")
+        library.load(b"not a plan", (64, 64), "fp16")
     assert "\n" not in str(caught.value)
 
 

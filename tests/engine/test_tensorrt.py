@@ -7,6 +7,7 @@ The stand-in plan gives the larger of both planes.
 from __future__ import annotations
 
 import ctypes
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,17 @@ class Library:
         self.addresses: dict[str, int] = {}
         self.loaded = b""
         self.enqueued = self.refusals = 0
-        self.runs = self.capturable = True
+        self.runs = self.capturable = self.takes_planes = True
 
     def build(self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int]) -> bytes:
         self.built.append((shape, precision, capability))
         return f"plan for {shape}".encode()
 
-    def load(self, plan: bytes) -> Library:
+    def load(self, plan: bytes, shape: tuple[int, int], precision: str) -> Library:
         if self.refusals:
             self.refusals -= 1
             raise PlanRefusedError("The plan is of another driver.")
-        self.loaded = plan
+        self.loaded, self.checked = plan, (shape, precision)
         return self
 
     def create_execution_context(self) -> Library:
@@ -55,8 +56,9 @@ class Library:
     def can_capture(self, context: Any, stream: int) -> bool:
         return self.capturable
 
-    def set_tensor_address(self, name: str, address: int) -> None:
+    def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
+        return self.takes_planes
 
     def execute_async_v3(self, stream: int) -> bool:
         self.enqueued += 1
@@ -152,6 +154,24 @@ def test_a_plan_that_never_loads_leaves_it_to_the_next_backend(library: Library,
     with pytest.raises(EngineError, match="of another driver"):
         make(cache)
     assert len(library.built) == 2
+
+
+def test_a_cached_plan_is_held_against_the_size_and_the_precision(library: Library, cache: EngineCache) -> None:
+    make(cache)
+    assert library.checked == ((48, 56), "fp16")
+
+
+def test_what_it_takes_of_the_gpu_stands_in_the_manifest(library: Library, cache: EngineCache, tmp_path: Path) -> None:
+    engine = make(cache)
+    assert engine.gpu_memory_bytes >= 3 * 56 * 48
+    (path,) = (tmp_path / "cache").glob("*.json")
+    assert json.loads(path.read_text())["gpu_memory_bytes"] == engine.gpu_memory_bytes
+
+
+def test_a_plane_that_the_plan_does_not_take_is_an_engine_error(library: Library, cache: EngineCache) -> None:
+    library.takes_planes = False
+    with pytest.raises(EngineError, match="does not take the plane thermal"):
+        make(cache)
 
 
 def test_closing_gives_the_gpu_back(library: Library, cache: EngineCache, cuda: Any) -> None:

@@ -92,3 +92,20 @@ def test_a_compiler_that_fails_is_an_engine_error(compiler: Compiler, tmp_path: 
 def test_old_versions_are_told_to_keep_the_types(compiler: Compiler, version: str, asked: bool) -> None:
     options = sys.modules[NAME].explicit_typing(version)
     assert options == ({"use_explicit_typing": True} if asked else {})
+
+
+def test_a_program_that_does_not_load_is_forgotten_and_left_to_the_next_backend(
+    compiler: Compiler, tmp_path: Path
+) -> None:
+    cache = EngineCache(tmp_path / "cache")
+    engine = object.__new__(sys.modules[NAME].TorchTensorRtEngine)  # a whole one needs a GPU
+    engine._built, engine._cache = obtain(cache), cache
+
+    def fail(path: str) -> None:
+        raise ValueError("not a valid ExportedProgram")
+
+    compiler.load = fail
+    with pytest.raises(EngineError, match=r"cannot load its program \(not a valid ExportedProgram\); the next start"):
+        engine._load()
+    with pytest.raises(EngineNotBuiltError):
+        obtain(cache, may_build=False)

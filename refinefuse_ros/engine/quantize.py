@@ -1,0 +1,112 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""A deployable graph in int8, by nncf after training: which layers are quantised, and how the ranges are found.
+
+Quantised are the convolutions of the encoders, of the decoders, those that join the modalities, and the head of a
+network that blends its sources. What interacts (SFIM, PSIM, FIM: attention maps, products and sums of features), the
+last convolution and all that follows it stay in floating point, and so does the whole head of a network that paints the
+image by itself (Tanh): there, a step of 1 / 255 of the range shows in the picture.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any
+
+import nncf
+import numpy as np
+import onnx
+import openvino as ov
+from onnx import numpy_helper, version_converter
+
+Planes = tuple[np.ndarray, np.ndarray]
+
+_OPSET = 19  # the first in which quantised tensors may stand between fp16 ones; JetPack's TensorRT 10.3 reads it
+_KEPT_IN_FLOAT = (
+    r".*/interactions\.\d+/(?!fuse/).*",
+    r".*/fim/.*",
+    r"/model/[^/]*$",
+    r"/[^/]*$",
+)
+_FIRST = r".*/encoder_(ir|vis)/levels\.0/.*"
+_HEAD = r".*/head/.*"
+_HEAD_CONVOLUTION = re.compile(r".*/head/head\.(\d+)/")
+_PAINTS = "/model/Tanh"
+_UNSIGNED_STEPS, _SIGNED_STEPS = 255, 127
+
+
+def quantize_ir(model: ov.Model, pairs: Sequence[Planes]) -> ov.Model:
+    """Quantise an OpenVINO model.
+
+    Args:
+        model: a deployable graph in fp32.
+        pairs: thermal and visible, each (H, W) uint8, as the graph takes them: real ones, of the kind that will come.
+
+    Returns:
+        Another model; it keeps the runtime information of the first.
+    """
+    names = [operation.get_friendly_name() for operation in model.get_ops()]
+    return _quantize(model, [*_KEPT_IN_FLOAT, _kept_of_head(names)], pairs)
+
+
+def quantize_onnx(content: bytes, pairs: Sequence[Planes]) -> bytes:
+    """Quantise an ONNX graph by QuantizeLinear and DequantizeLinear nodes, signed and symmetric as TensorRT wants them.
+
+    The first convolutions stay in floating point as well: 127 steps cannot hold a plane of 8 bits.
+
+    Args:
+        content: a serialised deployable graph in fp32.
+        pairs: as for `quantize_ir`.
+
+    Returns:
+        The serialised graph, with the same metadata properties and `precision`.
+    """
+    model = onnx.load_from_string(content)
+    names = [node.name for node in model.graph.node]
+    quantized = _quantize(model, [*_KEPT_IN_FLOAT, _FIRST, _kept_of_head(names)], pairs)
+    _make_signed(quantized.graph)
+    del quantized.graph.value_info[:]  # they tell the old types
+    quantized = version_converter.convert_version(quantized, _OPSET)
+    quantized.metadata_props.add(key="precision", value="int8")
+    onnx.checker.check_model(quantized, full_check=True)
+    return bytes(quantized.SerializeToString())
+
+
+def _quantize(model: Any, kept: list[str], pairs: Sequence[Planes]) -> Any:
+    nncf.set_log_level(logging.ERROR)
+    feeds = [{"thermal": thermal[None, None], "visible": visible[None, None]} for thermal, visible in pairs]
+    with redirect_stdout(sys.stderr):  # where progress belongs
+        return nncf.quantize(
+            model,
+            nncf.Dataset(feeds),
+            preset=nncf.QuantizationPreset.PERFORMANCE,  # symmetric: the only kind that TensorRT knows
+            subset_size=len(feeds),
+            ignored_scope=nncf.IgnoredScope(patterns=kept, validate=False),
+        )
+
+
+def _kept_of_head(names: Sequence[str]) -> str:
+    """A pattern for what stays in floating point of the head whose graph has nodes of these names."""
+    if any(name.startswith(_PAINTS) for name in names):
+        return _HEAD
+    matches = (_HEAD_CONVOLUTION.match(name) for name in names)
+    last = max(int(match[1]) for match in matches if match)
+    return rf".*/head/head\.{last}/.*"
+
+
+def _make_signed(graph: onnx.GraphProto) -> None:
+    """Turn the unsigned steps of activations that are never negative into signed ones of the same range."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    unsigned = {
+        (node.input[1], node.input[2])
+        for node in graph.node
+        if node.op_type == "QuantizeLinear" and constants[node.input[2]].data_type == onnx.TensorProto.UINT8
+    }
+    for scale_name, zero_name in unsigned:
+        scale, zero = (numpy_helper.to_array(constants[name]) for name in (scale_name, zero_name))
+        widened = (scale * (_UNSIGNED_STEPS / _SIGNED_STEPS)).astype(scale.dtype)
+        constants[scale_name].CopyFrom(numpy_helper.from_array(widened, scale_name))
+        constants[zero_name].CopyFrom(numpy_helper.from_array(zero.astype(np.int8), zero_name))
