@@ -30,6 +30,7 @@ from refinefuse_ros.image.files import (
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
+from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.image.video import Mp4Writer, VideoReader
 from refinefuse_ros.pipeline import FusionPipeline, check_rgb
 from refinefuse_ros.stream.timing import NS_PER_S
@@ -59,19 +60,24 @@ class FuseResult:
         return asdict(self)
 
 
-def fuse_files(thermal: Path, rgb: Path, output: Path, request: EngineRequest, quiet: bool = False) -> FuseResult:
+def fuse_files(
+    thermal: Path, rgb: Path, output: Path, request: EngineRequest, *, steady: bool = False, quiet: bool = False
+) -> FuseResult:
     """Fuse two images into an image, two folders into a folder of the same names, or two videos into an MP4.
 
-    An unreadable pair of a folder is skipped with a sentence; the others are fused.
+    An unreadable pair of a folder is skipped with a sentence; the others are fused. `steady` averages a video's noise
+    over time (`Steadier`).
 
     Raises:
-        SourceError: nothing can be read, or `output` is of another kind than the input.
+        SourceError: nothing can be read, `output` is of another kind than the input, or images were to be steadied.
         EngineError: no backend can run the model.
     """
     started = time.perf_counter()
     if is_video(thermal) and is_video(rgb):
-        fused, skipped, engine = _fuse_video(thermal, rgb, output, request, quiet)
+        fused, skipped, engine = _fuse_video(thermal, rgb, output, request, steady, quiet)
     else:
+        if steady:
+            raise SourceError(f"{rgb} is no video; only videos can be steadied.")
         fused, skipped, engine = _fuse_images(match_files(thermal, rgb), rgb.is_dir(), output, request, quiet)
     result = FuseResult(str(output), fused, skipped, time.perf_counter() - started, engine.info.to_dict())
     engine.close()
@@ -86,14 +92,15 @@ class OfflineFuser:
     Args:
         request: what to run.
         size: of the first RGB image; another size later rebuilds the engine.
+        steady: average noise over the frames of a video (`Steadier`).
 
     Raises:
         EngineError: no backend can run the model; from the methods too, when the engine cannot fuse a pair.
     """
 
-    def __init__(self, request: EngineRequest, size: ImageSize) -> None:
+    def __init__(self, request: EngineRequest, size: ImageSize, steady: bool = False) -> None:
         self.engine = EngineHost(request, size)
-        self._pipeline = FusionPipeline(self.engine, ThermalNormalizer())
+        self._pipeline = FusionPipeline(self.engine, ThermalNormalizer(), steadier=Steadier() if steady else None)
         self._stamp_ns = 0
 
     def fuse_still(self, pair: ImagePair) -> np.ndarray:
@@ -141,7 +148,7 @@ def progress(items: Iterable[Item], description: str, total: int, quiet: bool) -
 
 
 def _fuse_video(
-    thermal: Path, rgb: Path, output: Path, request: EngineRequest, quiet: bool
+    thermal: Path, rgb: Path, output: Path, request: EngineRequest, steady: bool, quiet: bool
 ) -> tuple[int, list[str], EngineHost]:
     if output.suffix.lower() != ".mp4":
         raise SourceError(f"{output} is not a name for a video; two videos are fused into an .mp4.")
@@ -149,7 +156,7 @@ def _fuse_video(
     frame_count, size, rate_hz = reader.frame_count, reader.size, reader.rate_hz
     reader.close()
     VideoReader(thermal).close()
-    fuser = OfflineFuser(request, size)
+    fuser = OfflineFuser(request, size, steady)
     output.parent.mkdir(parents=True, exist_ok=True)
     fused = 0
     with Mp4Writer(output, rate_hz) as writer:

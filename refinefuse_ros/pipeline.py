@@ -13,8 +13,9 @@ from refinefuse_ros.engine.base import MINIMUM_SIDE_PX
 from refinefuse_ros.image.alignment import fit_to
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.colour import VISIBLE_ENCODINGS, join_luma, split_luma, to_grey
-from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.stream.timing import NS_PER_MS, StageTimes
 
 
@@ -56,10 +57,19 @@ def check_rgb(rgb: Frame) -> None:
         )
 
 
+def align_thermal(thermal: Frame, size: ImageSize) -> np.ndarray:
+    """The thermal frame's one plane in its own depth, (H, W) at `size`, the RGB frame's: what is normalised."""
+    return fit_to(to_grey(thermal.pixels, thermal.encoding), size)
+
+
 class FusionPipeline:
-    """Align, normalise, split, fuse, join; each stage timed.
+    """Align, normalise, split, fuse, steady, join; each stage timed.
 
     Not thread-safe: one worker owns a pipeline (the normaliser remembers the scene's range, the engine its buffers).
+
+    Attributes:
+        normalizer: of the thermal frames.
+        steadier: averages noise over the frames of one stream; None leaves each frame as it was fused.
     """
 
     def __init__(
@@ -68,8 +78,10 @@ class FusionPipeline:
         normalizer: ThermalNormalizer,
         encoding: str = "bgr8",
         stages: StageTimes | None = None,
+        steadier: Steadier | None = None,
     ) -> None:
         self.normalizer = normalizer
+        self.steadier = steadier
         self.stages = stages or StageTimes()
         self._engine = engine
         self._encoding = encoding
@@ -87,15 +99,23 @@ class FusionPipeline:
         """
         measure = self.stages.measure
         with measure("align"):
-            counts = fit_to(to_grey(thermal.pixels, thermal.encoding), rgb.size)
+            counts = align_thermal(thermal, rgb.size)
         with measure("normalize"):
             thermal_plane = self.normalizer.normalize(counts, thermal.stamp_ns)
+        return self.fuse_normalized(thermal_plane, rgb)
+
+    def fuse_normalized(self, thermal_plane: np.ndarray, rgb: Frame) -> FusedImage:
+        """As `fuse`, from a thermal plane that is aligned and normalised already: (H, W) uint8 at the size of `rgb`."""
+        measure = self.stages.measure
         with measure("split"):
             luma, chroma = split_luma(rgb.pixels, rgb.encoding)
         start_ns = time.perf_counter_ns()
         fused_luma = self._engine.fuse(thermal_plane, luma)
         engine_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         self.stages.add("engine", engine_ms)
+        if self.steadier:
+            with measure("steady"):
+                fused_luma = self.steadier.steady(thermal_plane, luma, fused_luma)
         with measure("join"):
             return FusedImage(join_luma(fused_luma, chroma, self._encoding), self._encoding, engine_ms)
 

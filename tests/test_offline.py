@@ -106,3 +106,9 @@ def test_real_pairs_gain_the_thermal_cameras_people(tmp_path: Path) -> None:
     hot = thermal > visible + 100
     assert hot.any()
     assert fused[hot].mean() > visible[hot].mean() + 60
+
+
+def test_only_videos_can_be_steadied(tmp_path: Path) -> None:
+    write_pair(tmp_path, "a.png")
+    with pytest.raises(SourceError, match="only videos can be steadied"):
+        fuse_files(tmp_path / "thermal", tmp_path / "rgb", tmp_path / "out", EngineRequest(), steady=True, quiet=True)

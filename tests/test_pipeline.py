@@ -11,6 +11,7 @@ from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.image.synthetic import SyntheticScene
 from refinefuse_ros.pipeline import FusionPipeline, check_rgb
 
@@ -110,3 +111,14 @@ def test_a_single_camera_is_shown_as_it_is() -> None:
     thermal = pipeline.show_thermal(frame(np.linspace(0, 9999, 4800).reshape(60, 80).astype(np.uint16), "mono16"))
     assert thermal.pixels.shape == (60, 80, 3)
     assert (thermal.pixels[..., 0] == thermal.pixels[..., 2]).all()
+
+
+def test_a_steadied_stream_averages_where_the_sources_stand_still() -> None:
+    rgb = frame(np.full((SIZE.height, SIZE.width), 100, np.uint8), "mono8")
+    brighter = frame(np.full((SIZE.height, SIZE.width), 102, np.uint8), "mono8")
+    thermal = frame(np.zeros((SIZE.height, SIZE.width), np.uint8), "mono8")
+    for steadier, expected in ((None, 102), (Steadier(), 101)):
+        pipeline = FusionPipeline(KeepVisible(), ThermalNormalizer(), steadier=steadier)
+        pipeline.fuse(thermal, rgb)
+        assert (pipeline.fuse(thermal, brighter).pixels == expected).all()
+        assert ("steady" in pipeline.stages.percentiles()) == (steadier is not None)

@@ -34,6 +34,7 @@ from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.nodes.diagnostics import FusionDiagnostics
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
 from refinefuse_ros.nodes.messages import (
@@ -116,8 +117,13 @@ class FusionNode(LifecycleNode):
             f"engine: {info.model} at {info.size} in {info.precision} on {info.device} by {info.backend}: {info.reason}"
         )
         self._monitor = FusionDiagnostics(self.get_name(), self._engine, settings.camera_timeout_ms)
-        normalizer = ThermalNormalizer(settings.normalization_config())
-        self._pipeline = FusionPipeline(self._engine, normalizer, settings.fused_encoding, self._monitor.stages)
+        self._pipeline = FusionPipeline(
+            self._engine,
+            ThermalNormalizer(settings.normalization_config()),
+            settings.fused_encoding,
+            self._monitor.stages,
+            Steadier() if settings.fused_steady else None,
+        )
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

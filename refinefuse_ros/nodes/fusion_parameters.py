@@ -184,6 +184,11 @@ class FusionParameters:
     )
 
     fused_encoding: str = parameter("bgr8", "fused.encoding", "Encoding of fused/image_raw.", choices=("bgr8", "rgb8"))
+    fused_steady: bool = parameter(
+        False,
+        "fused.steady",
+        "Average noise over up to four frames wherever neither camera changed by more than 2 grey levels.",
+    )
     fused_jpeg_quality: int = parameter(
         90,
         "fused.jpeg_quality",
