@@ -5,19 +5,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refinefuse_ros import __version__
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 
+if TYPE_CHECKING:
+    from refinefuse_ros.evaluation.verdict import Gallery, Verdict
+
+DEMO_S = 20.0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns 0 on success, 1 when it failed, 130 when interrupted. Wrong usage exits with 2."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
+    options.command = shlex.join(["refinefuse", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         options.run(options)
     except KeyboardInterrupt:
@@ -29,19 +37,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if options.run is _train and all("=" in text and not text.startswith("-") for text in rest):
+        options.overrides += rest  # argparse looks for them only before the first option
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refinefuse", description="Thermal-RGB video fusion with RefineFuse.")
     parser.add_argument("--version", action="version", version=f"refinefuse {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     demo = _verb(verbs, "demo", _demo, "run cameras, fusion node and recorder live over DDS")
-    demo.add_argument(
+    played = demo.add_mutually_exclusive_group()
+    played.add_argument(
         "--source",
         default="synthetic",
         help="synthetic, or a folder with thermal/ and rgb/ (default: %(default)s)",
     )
-    demo.add_argument("--seconds", type=_positive, default=20.0, help="how long to stream (default: %(default)g)")
-    demo.add_argument("--rate", type=_positive, help="pairs per second (default: the source's own)")
+    played.add_argument("--bag", type=Path, help="a recording, in its own time")
+    _add_bag_topics(demo)
+    demo.add_argument("--seconds", type=_positive, help="how long to stream (default: 20, a recording to its end)")
+    demo.add_argument("--rate", type=_positive, help="pairs per second of a source (default: its own)")
+    demo.add_argument(
+        "--runs",
+        type=_count,
+        help="play the recording so often, from memory; of 3 and more the best and the worst do not count",
+    )
     demo.add_argument(
         "--output", type=Path, default=Path("out/demo"), help="folder for the results (default: %(default)s)"
     )
@@ -54,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     fuse.add_argument(
         "--output", type=Path, required=True, help="fused image, folder or .mp4: the same kind as the input"
     )
+    _add_steady(fuse)
     _add_json(fuse)
     _add_engine(fuse)
 
@@ -62,13 +89,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--thermal", type=Path, help="thermal image, folder or video")
     evaluate.add_argument("--rgb", type=Path, help="RGB image, folder or video")
-    evaluate.add_argument("--fused", type=Path, help="fused results to measure, instead of fusing with a model")
+    evaluate.add_argument("--fused", type=Path, help="fused results to measure, instead of or beside a model's")
     evaluate.add_argument("--bag", type=Path, help="a recording to pair, fuse and measure, instead of files")
     _add_bag_topics(evaluate)
-    evaluate.add_argument("--video", type=Path, help="also write the recording's fused video to this .mp4")
+    evaluate.add_argument("--fused-topic", help="images that were fused live, to compare with (default: guessed)")
+    evaluate.add_argument(
+        "--slop-ms", type=_positive, help="largest distance of a pair's stamps in the recording (default: the node's)"
+    )
+    evaluate.add_argument(
+        "--thermal-hold-ms",
+        type=_positive,
+        help="how long a thermal frame serves further RGB frames (default: the node's)",
+    )
+    evaluate.add_argument("--video", type=Path, help="also write the first model's fused video to this .mp4")
+    evaluate.add_argument("--fused-bag", type=Path, help="also write the first model's fused images to this bag")
     evaluate.add_argument("--output", type=Path, help="also write the result to this JSON file")
+    evaluate.add_argument("--report", type=Path, help="also write the result as a page to look at, to this HTML file")
+    evaluate.add_argument("--gate", type=Path, help="fail when a number is worse than this YAML file allows")
+    place = evaluate.add_mutually_exclusive_group()
+    place.add_argument("--workers", type=_count, help="processes to work in (default: one per core; on a GPU, one)")
+    place.add_argument("--scheduler", help="address of a dask scheduler whose workers are used instead")
+    _add_steady(evaluate)
     _add_json(evaluate)
-    _add_engine(evaluate)
+    _add_engine(evaluate, several_models=True)
 
     play = _verb(verbs, "play", _play, "publish a thermal and an RGB source, or a recording, as two camera topics")
     play.add_argument("--thermal", type=Path, help="thermal image, folder or video")
@@ -83,31 +126,56 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--start", type=float, default=0.0, help="seconds of the recording to skip")
     play.add_argument("--duration", type=_positive, help="seconds of the recording to play (default: all)")
 
-    record = _verb(verbs, "record", _record, "make a bag of two camera topics from files or the synthetic street")
-    record.add_argument("--thermal", type=Path, help="thermal image, folder or video")
-    record.add_argument("--rgb", type=Path, help="RGB image, folder or video")
-    record.add_argument("--source", default="synthetic", help="synthetic, or a folder with thermal/ and rgb/")
+    record = _verb(
+        verbs, "record", _record, "record the running cameras, fusion and diagnostics; or make a bag of files"
+    )
     record.add_argument("--output", type=Path, required=True, help="the bag's folder")
     record.add_argument("--storage", default="mcap", choices=("mcap", "sqlite3"), help="default: %(default)s")
-    record.add_argument(
-        "--rgb-encoding", default="bgr8", choices=("bgr8", "bayer_rggb8", "jpeg"), help="default: %(default)s"
-    )
-    record.add_argument("--seconds", type=_positive, help="how much of the source (default: all)")
-    record.add_argument("--thermal-rate", type=_positive, help="thermal frames per second (default: the source's rate)")
+    record.add_argument("--seconds", type=_positive, help="how long (default: until Ctrl-C, a source to its end)")
+    live = record.add_argument_group("live, without a source", "raw or compressed, as it is published")
+    for name in ("thermal", "rgb", "fused"):
+        live.add_argument(f"--{name}-topic", help=f"image topic (default: {name}/image_raw)")
+    source = record.add_argument_group("from files, or the synthetic street")
+    source.add_argument("--source", help="synthetic, or a folder with thermal/ and rgb/")
+    source.add_argument("--thermal", type=Path, help="thermal image, folder or video")
+    source.add_argument("--rgb", type=Path, help="RGB image, folder or video")
+    source.add_argument("--rgb-encoding", choices=("bgr8", "bayer_rggb8", "jpeg"), help="default: bgr8")
+    source.add_argument("--thermal-rate", type=_positive, help="thermal frames per second (default: the source's rate)")
     _add_json(record)
 
     export = _verb(verbs, "export", _export, "export a model for another machine and compare it with torch")
     export.add_argument("--model", default=EngineRequest.model, help="base, nano or a path (default: %(default)s)")
     export.add_argument("--format", required=True, choices=("onnx", "openvino", "tensorrt", "torch-tensorrt"))
-    export.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16"), help="default: %(default)s")
+    export.add_argument(
+        "--precision", default="auto", choices=("auto", "fp32", "fp16", "int8"), help="default: %(default)s"
+    )
     export.add_argument("--size", type=_size, help="of the images (default: any for onnx and openvino, else 640x480)")
     export.add_argument("--output", type=Path, help="file, or for compiled engines folder (default: the engine cache)")
     export.add_argument("--compute-capability", help="of the GPU to build a TensorRT plan for, such as 8.9")
+    export.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FOLDER",
+        help="with thermal/ and rgb/: pairs for the ranges of int8 (default: the synthetic street)",
+    )
+    export.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FOLDER",
+        help="with thermal/ and rgb/: pairs to compare with torch on (default: the synthetic street)",
+    )
     _add_json(export)
 
     bench = _verb(verbs, "bench", _bench, "time the available backends side by side on the same images")
-    bench.add_argument("--model", default=EngineRequest.model, help="base, nano or a path (default: %(default)s)")
+    bench.add_argument(
+        "--model",
+        action="append",
+        help=f"base, nano or a path, such as that of an int8 export; can be repeated (default: {EngineRequest.model})",
+    )
     bench.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="only this one; can be repeated")
+    bench.add_argument(
+        "--precision", action="append", choices=PRECISIONS[1:], help="only this one; can be repeated (default: all)"
+    )
     bench.add_argument("--size", type=_size, default=ImageSize(640, 480), help="default: %(default)s")
     bench.add_argument("--frames", type=int, default=100, help="frames of each backend (default: %(default)s)")
     bench.add_argument(
@@ -135,13 +203,22 @@ def _verb(verbs: argparse._SubParsersAction, name: str, run, summary: str) -> ar
     return verb
 
 
+def _add_steady(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--steady", action="store_true", help="average a video's noise where neither camera changes")
+
+
 def _add_json(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
 
 
-def _add_engine(verb: argparse.ArgumentParser) -> None:
+def _add_engine(verb: argparse.ArgumentParser, several_models: bool = False) -> None:
     defaults = EngineRequest()
-    verb.add_argument("--model", default=defaults.model, help="base, nano or a path (default: %(default)s)")
+    if several_models:
+        verb.add_argument(
+            "--model", action="append", help=f"base, nano or a path; can be repeated (default: {defaults.model})"
+        )
+    else:
+        verb.add_argument("--model", default=defaults.model, help="base, nano or a path (default: %(default)s)")
     verb.add_argument("--backend", default=defaults.backend, choices=("auto", *BACKENDS), help="default: %(default)s")
     verb.add_argument("--precision", default=defaults.precision, choices=PRECISIONS, help="default: %(default)s")
     verb.add_argument("--device", default=defaults.device, help="default: %(default)s")
@@ -166,6 +243,12 @@ def _positive(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to 100")
+    return int(text)
+
+
 def _size(text: str) -> ImageSize:
     try:
         return ImageSize.parse(text)
@@ -174,16 +257,22 @@ def _size(text: str) -> ImageSize:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from refinefuse_ros.demo import run_demo
+    from refinefuse_ros.demo import cast_of_bag, cast_of_source, run_demo
 
-    report = run_demo(
-        source=options.source,
-        seconds=options.seconds,
-        rate_hz=options.rate,
-        output=options.output,
-        request=_engine_request(options),
-        quiet=options.json,
-    )
+    if options.bag:
+        _refuse(options, "a recording", "rate")
+        cast = cast_of_bag(
+            options.bag,
+            options.output,
+            thermal_topic=options.thermal_topic,
+            rgb_topic=options.rgb_topic,
+            seconds=options.seconds,
+            runs=options.runs or 1,
+        )
+    else:
+        _refuse(options, "a source", "thermal_topic", "rgb_topic", "runs")
+        cast = cast_of_source(options.source, options.seconds or DEMO_S, options.rate)
+    report = run_demo(cast, output=options.output, request=_engine_request(options), quiet=options.json)
     if options.json:
         print(json.dumps(report, indent=2))
 
@@ -191,38 +280,89 @@ def _demo(options: argparse.Namespace) -> None:
 def _fuse(options: argparse.Namespace) -> None:
     from refinefuse_ros.offline import fuse_files
 
-    result = fuse_files(options.thermal, options.rgb, options.output, _engine_request(options), quiet=options.json)
+    result = fuse_files(
+        options.thermal,
+        options.rgb,
+        options.output,
+        _engine_request(options),
+        steady=options.steady,
+        quiet=options.json,
+    )
     if options.json:
         print(json.dumps(result.to_dict(), indent=2))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    if options.bag:
-        from refinefuse_ros.evaluation.bag_scoring import evaluate_bag
+    from refinefuse_ros.evaluation.gate import load_gate
+    from refinefuse_ros.evaluation.report import require_report, write_report
+    from refinefuse_ros.evaluation.table import print_verdict
 
-        card = evaluate_bag(
-            options.bag,
-            request=_engine_request(options),
-            thermal_topic=options.thermal_topic,
-            rgb_topic=options.rgb_topic,
-            fused_video=options.video,
-            quiet=options.json,
-        )
+    # What can go wrong with these is said before the work, which may take long.
+    gate = load_gate(options.gate) if options.gate else None
+    if options.report:
+        require_report()
+    verdict, gallery = _verdict(options)
+    if options.output:
+        verdict.write_json(options.output)
+    if options.report:
+        write_report(verdict, gallery, options.report)
+    if options.json:
+        print(verdict.to_json())
     else:
-        from refinefuse_ros.evaluation.files import evaluate_pairs
+        print_verdict(verdict)
+    violations = gate.violations(verdict) if gate else []
+    for sentence in violations:
+        print(sentence, file=sys.stderr)
+    if violations:
+        raise UserError(f"{options.gate} allows less than was measured in {len(violations)} point(s), named above.")
+
+
+def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
+    """What the options of `evaluate` say is scored."""
+    from refinefuse_ros.evaluation.workers import Parallelism
+
+    models = options.model or ([] if options.fused else [EngineRequest.model])
+    shared = {
+        "requests": [EngineRequest(model, options.backend, options.precision, options.device) for model in models],
+        "where": Parallelism(options.workers, options.scheduler),
+        "steady": options.steady,
+        "command": options.command,
+        "quiet": options.json,
+    }
+    if not options.bag:
+        from refinefuse_ros.evaluation.files import evaluate_files
 
         _require_both(options, "--bag")
-        request = None if options.fused else _engine_request(options)
-        card = evaluate_pairs(options.thermal, options.rgb, fused=options.fused, request=request, quiet=options.json)
-    if options.output:
-        card.write_json(options.output)
-    if options.json:
-        print(json.dumps(card.to_dict(), indent=2))
+        _refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", "slop_ms", "thermal_hold_ms")
+        _refuse(options, "files", "video", "fused_bag")
+        return evaluate_files(options.thermal, options.rgb, fused=options.fused, **shared)
+    from refinefuse_ros.evaluation.bag_scoring import evaluate_bag
+    from refinefuse_ros.evaluation.fused_outputs import FusedFiles
+    from refinefuse_ros.stream.synchronizer import SyncConfig
+
+    _refuse(options, "a recording", "thermal", "rgb", "fused")
+    sync = {name: value for name in ("slop_ms", "thermal_hold_ms") if (value := getattr(options, name))}
+    return evaluate_bag(
+        options.bag,
+        thermal_topic=options.thermal_topic,
+        rgb_topic=options.rgb_topic,
+        fused_topic=options.fused_topic,
+        sync=SyncConfig(**sync),
+        fused_files=FusedFiles(options.video, options.fused_bag),
+        **shared,
+    )
 
 
 def _require_both(options: argparse.Namespace, alternative: str) -> None:
     if not (options.thermal and options.rgb):
         raise UserError(f"Two cameras are needed: give --thermal and --rgb, or {alternative}.")
+
+
+def _refuse(options: argparse.Namespace, mode: str, *names: str) -> None:
+    """Raises UserError for an option that says nothing in this mode."""
+    for name in names:
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} is not for {mode}; leave it out.")
 
 
 def _play(options: argparse.Namespace) -> None:
@@ -247,9 +387,32 @@ def _play(options: argparse.Namespace) -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
+    if options.thermal or options.rgb or options.source:
+        _record_source(options)
+    else:
+        _record_live(options)
+
+
+def _record_live(options: argparse.Namespace) -> None:
+    from refinefuse_ros.demo import node_command, run_foreground
+
+    _refuse(options, "a live recording, one without --source", "rgb_encoding", "thermal_rate")
+    given = {
+        "seconds": options.seconds,
+        "thermal_topic": options.thermal_topic,
+        "rgb_topic": options.rgb_topic,
+        "fused_topic": options.fused_topic,
+    }
+    parameters = {"output": str(options.output), "storage": options.storage, "json": options.json}
+    parameters |= {name: value for name, value in given.items() if value is not None}
+    run_foreground(node_command("bag_recorder", parameters), interruptible=False)
+
+
+def _record_source(options: argparse.Namespace) -> None:
     from refinefuse_ros.evaluation.bag_writing import write_bag
     from refinefuse_ros.image.sources import SyntheticPairs, open_folder, open_pairs
 
+    _refuse(options, "a recording of a source", "thermal_topic", "rgb_topic", "fused_topic")
     if options.thermal or options.rgb:
         _require_both(options, "--source")
         source = open_pairs(options.thermal, options.rgb)
@@ -261,7 +424,7 @@ def _record(options: argparse.Namespace) -> None:
         source,
         options.output,
         storage=options.storage,
-        rgb_encoding=options.rgb_encoding,
+        rgb_encoding=options.rgb_encoding or "bgr8",
         seconds=options.seconds,
         thermal_rate_hz=options.thermal_rate,
     )
@@ -276,30 +439,27 @@ def _export(options: argparse.Namespace) -> None:
     from refinefuse_ros.exporting import export_model
 
     report = export_model(
-        options.model, options.format, options.precision, options.size, options.output, options.compute_capability
+        options.model,
+        options.format,
+        options.precision,
+        options.size,
+        options.output,
+        options.compute_capability,
+        calibration=options.calibration,
+        pairs=options.pairs,
     )
-    if options.json:
-        print(json.dumps(report.to_dict(), indent=2))
-        return
-    print(f"wrote {', '.join(report.files)} in {report.precision} for images of {report.size}")
-    if report.comparison is not None:
-        difference = report.comparison
-        print(
-            f"differs from torch fp32 by {difference.mean_difference:.3f} grey levels on average,"
-            f" {difference.max_difference} at most (run on {difference.ran_on})"
-        )
-    if report.note:
-        print(report.note)
+    print(json.dumps(report.to_dict(), indent=2) if options.json else report)
 
 
 def _bench(options: argparse.Namespace) -> None:
     from refinefuse_ros.bench import run_bench
 
     report = run_bench(
-        options.model,
+        options.model or EngineRequest.model,
         options.backend,
         options.size,
         options.frames,
+        precisions=options.precision,
         throughput=options.throughput,
         output=options.output,
         quiet=options.json,

@@ -3,7 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from refinefuse_ros.errors import UserError
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Says of a write that fails which file it was for: the system's own words for a full disk name none.
+
+    Raises:
+        UserError: instead of an OSError in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -35,8 +35,24 @@ def test_failure_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err == f"error: {tmp_path / 't.png'} does not exist; check the path.\n"
 
 
+@pytest.mark.parametrize("arguments", [["--json", "trainer.max_epochs=0"], ["trainer.max_epochs=0", "--json"]])
+def test_settings_of_a_training_run_may_follow_an_option(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    config = Path(__file__).parents[1] / "config" / "train" / "nano.yaml"
+    assert main(["train", str(config), *arguments]) == 1
+    assert "trainer.max_epochs is 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["fuse"], ["demo", "--seconds", "-3"], ["demo", "--seconds", "soon"]]
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["fuse"],
+        ["doctor", "a=b"],
+        ["demo", "--seconds", "-3"],
+        ["demo", "--seconds", "soon"],
+        ["demo", "--runs", "0"],
+    ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -48,6 +64,22 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
 def test_demo_of_a_folder_that_is_no_source_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["demo", "--source", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
     assert "give a folder that holds thermal/ and rgb/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["demo", "--runs", "3"], "--runs is not for a source; leave it out."),
+        (["demo", "--bag", "BAG", "--rate", "3"], "--rate is not for a recording; leave it out."),
+        (["record", "--output", "BAG", "--rgb-encoding", "jpeg"], "--rgb-encoding is not for a live recording"),
+        (["record", "--output", "BAG", "--source", "synthetic", "--fused-topic", "/f"], "--fused-topic is not for"),
+    ],
+)
+def test_an_option_that_says_nothing_here_is_refused(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
 
 
 def test_version(capsys: pytest.CaptureFixture) -> None:

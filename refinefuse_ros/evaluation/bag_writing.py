@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,7 @@ from refinefuse_ros.image.pinhole import ideal_pinhole
 from refinefuse_ros.image.sources import ImagePair, PairSource
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.timing import NS_PER_S
+from refinefuse_ros.writing import writing_to
 
 STORAGES: Final = ("mcap", "sqlite3")
 RGB_ENCODINGS: Final = ("bgr8", "bayer_rggb8", "jpeg")
@@ -79,22 +81,42 @@ def write_bag(
     """
     if storage not in STORAGES or rgb_encoding not in RGB_ENCODINGS:
         raise ValueError(f"a bag is stored as {' or '.join(STORAGES)}, its RGB images as {', '.join(RGB_ENCODINGS)}.")
+    with whole_bag(path, storage) as writer:
+        cameras = _Cameras(writer, rgb_encoding, start_ns, round(thermal_offset_ms * 1e6))
+        for shot in _schedule(source, seconds, thermal_rate_hz):
+            cameras.write(shot)
+    return WrittenBag(str(path), cameras.frames[Stream.THERMAL], cameras.frames[Stream.RGB], cameras.end_ns / NS_PER_S)
+
+
+@contextmanager
+def whole_bag(path: Path, storage: str = "mcap") -> Iterator[Writer]:
+    """A writer whose bag appears as `path` at the end of the with block; not when the block raises.
+
+    Raises:
+        BagError: the folder exists, or the bag cannot be written.
+    """
     if path.exists():
         raise BagError(f"{path} exists already; remove it or give another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
+    writer = Writer(partial / path.name, version=_METADATA_VERSION, storage_plugin=plugin)
     try:
-        plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
-        with Writer(partial / path.name, version=_METADATA_VERSION, storage_plugin=plugin) as writer:
-            cameras = _Cameras(writer, rgb_encoding, start_ns, round(thermal_offset_ms * 1e6))
-            for shot in _schedule(source, seconds, thermal_rate_hz):
-                cameras.write(shot)
-        (partial / path.name).rename(path)
+        with writing_to(path):
+            writer.open()
+        try:
+            yield writer
+        except BaseException:
+            with suppress(Exception):
+                writer.close()
+            raise
+        with writing_to(path):
+            writer.close()
+            (partial / path.name).rename(path)
     except sqlite3.Error as error:
         raise BagError(f"{path} cannot be written: {error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return WrittenBag(str(path), cameras.frames[Stream.THERMAL], cameras.frames[Stream.RGB], cameras.end_ns / NS_PER_S)
 
 
 class _Shot(NamedTuple):
@@ -167,7 +189,7 @@ class _Cameras:
         frame = Frame(stamp_ns, f"{shot.stream}_optical_frame", encoding, pixels)
         for connection, message in (
             (self._infos[shot.stream], _camera_info(frame)),
-            (self._images[shot.stream], _image(frame, self._images[shot.stream].msgtype)),
+            (self._images[shot.stream], image_message(frame, self._images[shot.stream].msgtype)),
         ):
             data = ros_types().serialize_cdr(message, connection.msgtype)
             self._writer.write(connection, self._start_ns + shot.at_ns, data)
@@ -178,15 +200,16 @@ class _Cameras:
         return self._writer.add_connection(name, kind, typestore=ros_types())
 
 
-def _image(frame: Frame, kind: str) -> Any:
+def image_message(frame: Frame, kind: str = IMAGE) -> Any:
+    """The frame as a message of type `kind`, IMAGE or COMPRESSED_IMAGE (JPEG)."""
     make = ros_types().types[kind]
     if kind == COMPRESSED_IMAGE:
         return make(
-            header=_header(frame), format="bgr8; jpeg compressed bgr8", data=encode_jpeg(frame.pixels, _JPEG_QUALITY)
+            header=header_of(frame), format="bgr8; jpeg compressed bgr8", data=encode_jpeg(frame.pixels, _JPEG_QUALITY)
         )
     data, step = encode(frame.pixels, frame.encoding)
     return make(
-        header=_header(frame),
+        header=header_of(frame),
         height=frame.size.height,
         width=frame.size.width,
         encoding=frame.encoding,
@@ -201,7 +224,7 @@ def _camera_info(frame: Frame) -> Any:
     camera = ideal_pinhole(frame.size)
     whole_image = types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return types[CAMERA_INFO](
-        header=_header(frame),
+        header=header_of(frame),
         height=frame.size.height,
         width=frame.size.width,
         distortion_model="plumb_bob",
@@ -212,7 +235,8 @@ def _camera_info(frame: Frame) -> Any:
     )
 
 
-def _header(frame: Frame) -> Any:
+def header_of(frame: Frame) -> Any:
+    """std_msgs/Header with the frame's stamp and frame_id."""
     types = ros_types().types
     seconds, nanoseconds = divmod(frame.stamp_ns, NS_PER_S)
     stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)

@@ -1,20 +1,22 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Reading the two cameras of a rosbag2 recording: which topics they are, their messages, their decoded frames."""
+"""Reading a rosbag2 recording: which topics the two cameras are, their messages, their decoded frames."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from refinefuse_ros.evaluation.bag_files import BagError, BagFiles, Topic
+from refinefuse_ros.evaluation.bag_salvage import StoredMessage
 from refinefuse_ros.image.codec import MalformedImage, decode, decode_compressed
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.stream.outcome import Stream
@@ -23,6 +25,8 @@ from refinefuse_ros.stream.timing import NS_PER_S
 IMAGE: Final = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE: Final = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO: Final = "sensor_msgs/msg/CameraInfo"
+DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
+_NONE_ELSE: Final[Mapping[str, Callable[[StoredMessage], None]]] = MappingProxyType({})
 # Words that topic names are made of, by what they say about the camera.
 _WORDS: Final = {
     Stream.THERMAL: frozenset(
@@ -31,12 +35,13 @@ _WORDS: Final = {
     Stream.RGB: frozenset(("rgb", "color", "colour", "visible", "vis", "visual", "eo", "bgr")),
 }
 # Images that are no camera's: what depth cameras, detectors and this package itself publish.
-_NO_CAMERA: Final = frozenset(("depth", "compresseddepth", "fused", "fusion", "mask", "debug", "disparity", "theora"))
+_FUSED: Final = frozenset(("fused", "fusion"))
+_NO_CAMERA: Final = _FUSED | {"depth", "compresseddepth", "mask", "debug", "disparity", "theora"}
 
 
 @cache
 def ros_types() -> Typestore:
-    """The message types; the three that are used here are the same in every ROS 2 distribution so far."""
+    """The message types; those that are used here are the same in every ROS 2 distribution so far."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
@@ -92,11 +97,13 @@ class BagReader:
         topics: each camera's image topic.
         types: their message types, IMAGE or COMPRESSED_IMAGE.
         info_topics: each camera's CameraInfo topic; a camera may have none.
+        fused_topic: images that were fused live, None where there are none.
+        diagnostics_topics: of the bag's diagnostics.
         counts: how many image messages the bag says it has of each camera.
         cameras: what the newest run of `frames` found.
     """
 
-    def __init__(self, files: BagFiles, topics: dict[Stream, str]) -> None:
+    def __init__(self, files: BagFiles, topics: dict[Stream, str], fused_topic: str | None) -> None:
         self.path = files.path
         self.topics = topics
         self.types = {stream: files.topics[topic].type for stream, topic in topics.items()}
@@ -106,6 +113,8 @@ class BagReader:
             for stream, topic in topics.items()
             if (info := _info_topic(topic)) in files.topics and files.topics[info].type == CAMERA_INFO
         }
+        self.fused_topic = fused_topic
+        self.diagnostics_topics = [name for name, topic in files.topics.items() if topic.type == DIAGNOSTICS]
         self.cameras = {stream: CameraReading() for stream in Stream}
         self._files = files
         self._read_to_end = False
@@ -115,25 +124,33 @@ class BagReader:
         """The bag and its two topics, for people."""
         return f"{self.path}: {self.topics[Stream.THERMAL]} and {self.topics[Stream.RGB]}"
 
-    def messages(self) -> Iterator[BagMessage]:
-        """The cameras' image and CameraInfo messages, undecoded, in recording order."""
+    def messages(self, others: Mapping[str, Callable[[StoredMessage], None]] = _NONE_ELSE) -> Iterator[BagMessage]:
+        """The cameras' image and CameraInfo messages, undecoded, in recording order.
+
+        The messages of `others`' topics go to the function that is given for each, when their turn comes.
+        """
         streams = {topic: stream for topics in (self.topics, self.info_topics) for stream, topic in topics.items()}
         self.cameras = {stream: CameraReading() for stream in Stream}
         self._read_to_end = False
-        for message in self._files.messages(set(streams)):
+        for message in self._files.messages({*streams, *others}):
+            if message.topic in others:
+                others[message.topic](message)
+                continue
             stream = streams[message.topic]
             if message.topic == self.topics[stream]:
                 self.cameras[stream].messages += 1
             yield BagMessage(stream, message.type, message.recorded_ns, message.data)
         self._read_to_end = True
 
-    def frames(self) -> Iterator[BagFrame]:
+    def frames(self, others: Mapping[str, Callable[[StoredMessage], None]] = _NONE_ELSE) -> Iterator[BagFrame]:
         """The cameras' frames in recording order; what cannot be decoded is counted in `cameras` and left out.
+
+        `others` is as for `messages`.
 
         Raises:
             BagError: at the end, when every frame of a camera had the stamp zero: nothing could be paired.
         """
-        for message in self.messages():
+        for message in self.messages(others):
             camera = self.cameras[message.stream]
             try:
                 if message.type == CAMERA_INFO:
@@ -168,12 +185,14 @@ class BagReader:
         return sentences
 
 
-def open_bag(path: Path, thermal_topic: str | None = None, rgb_topic: str | None = None) -> BagReader:
-    """Find the two cameras of a rosbag2 recording.
+def open_bag(
+    path: Path, thermal_topic: str | None = None, rgb_topic: str | None = None, fused_topic: str | None = None
+) -> BagReader:
+    """Find the two cameras of a rosbag2 recording, and the images that were fused live.
 
     Args:
         path: a bag's folder, or one .mcap or .db3 file.
-        thermal_topic, rgb_topic: their image topics (Image or CompressedImage); None guesses by name.
+        thermal_topic, rgb_topic, fused_topic: their image topics (Image or CompressedImage); None guesses by name.
 
     Raises:
         BagError: there is no bag, no image in it, only one camera, or the topics cannot be told.
@@ -185,13 +204,15 @@ def open_bag(path: Path, thermal_topic: str | None = None, rgb_topic: str | None
         listed = f"its topics are {', '.join(sorted(files.topics))}" if files.topics else "nothing in it can be read"
         raise BagError(f"{path} holds no image message ({listed}); give a bag with a thermal and an RGB camera.")
     given = {Stream.THERMAL: thermal_topic, Stream.RGB: rgb_topic}
-    for stream, topic in given.items():
+    for name, topic in (*given.items(), ("fused", fused_topic)):
         if topic and topic not in images:
             raise BagError(
-                f"{path} has no images on the topic {topic} given for {stream}; its image topics are"
+                f"{path} has no images on the topic {topic} given for {name}; its image topics are"
                 f" {', '.join(sorted(images))}."
             )
-    return BagReader(files, guess_topics(images, given, path))
+    cameras = guess_topics(images, given, path)
+    others = {name: topic for name, topic in images.items() if name not in cameras.values()}
+    return BagReader(files, cameras, fused_topic or _guess_fused(others))
 
 
 def guess_topics(images: dict[str, Topic], given: dict[Stream, str | None], path: Path) -> dict[Stream, str]:
@@ -226,7 +247,7 @@ def guess_topics(images: dict[str, Topic], given: dict[Stream, str | None], path
     return {stream: chosen[stream] for stream in Stream}
 
 
-def deserialize(message: BagMessage) -> Any:
+def deserialize(message: BagMessage | StoredMessage) -> Any:
     """The message as `rosbags` gives it, with the fields of its ROS type.
 
     Raises:
@@ -240,7 +261,7 @@ def deserialize(message: BagMessage) -> Any:
         ) from error
 
 
-def to_frame(message: BagMessage) -> Frame:
+def to_frame(message: BagMessage | StoredMessage) -> Frame:
     """Decode an image message; raw ones without a copy where the encoding allows.
 
     Raises:
@@ -254,6 +275,12 @@ def to_frame(message: BagMessage) -> Frame:
         pixels = decode(encoding, image.height, image.width, image.step, bool(image.is_bigendian), image.data)
     stamp = image.header.stamp
     return Frame(stamp.sec * NS_PER_S + stamp.nanosec, image.header.frame_id, encoding, pixels)
+
+
+def _guess_fused(images: dict[str, Topic]) -> str | None:
+    """The topic whose name speaks of fusion, the best of several."""
+    fused = [name for name in images if _words(name) & _FUSED and not _words(name) & (_NO_CAMERA - _FUSED)]
+    return min(fused, key=lambda name: _preference(name, images[name]), default=None)
 
 
 def _words(topic: str) -> set[str]:

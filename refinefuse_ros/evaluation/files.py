@@ -4,78 +4,94 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from refinefuse_ros import __version__
 from refinefuse_ros.engine.factory import EngineRequest
-from refinefuse_ros.evaluation.metrics import MIN_SIDE, Flicker, to_grey
-from refinefuse_ros.evaluation.scorecard import Provenance, Scorecard
-from refinefuse_ros.evaluation.scoring import FusedPair, score_in_order
-from refinefuse_ros.evaluation.table import print_table
-from refinefuse_ros.image.alignment import fit_to
+from refinefuse_ros.evaluation.chunks import Job, PreparedPair
+from refinefuse_ros.evaluation.metrics import MIN_SIDE
+from refinefuse_ros.evaluation.running import conclude, label_models, run
+from refinefuse_ros.evaluation.verdict import Gallery, Verdict
+from refinefuse_ros.evaluation.workers import Parallelism
 from refinefuse_ros.image.files import IMAGE_SUFFIXES, PairedFiles, SourceError, is_video, match_files, read_rgb
-from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.video import VideoReader
-from refinefuse_ros.offline import OfflineFuser, note_skipped, open_stills, progress
+from refinefuse_ros.offline import note_skipped, open_stills, progress
+from refinefuse_ros.pipeline import align_thermal
 
 # Names of partnerless files that a sentence lists before it only counts them.
 _NAMES_LISTED = 5
 
 
-def evaluate_pairs(
-    thermal: Path, rgb: Path, *, fused: Path | None = None, request: EngineRequest | None = None, quiet: bool = False
-) -> Scorecard:
-    """Score fused images against their sources and, unless `quiet`, print the table.
+def evaluate_files(
+    thermal: Path,
+    rgb: Path,
+    *,
+    fused: Path | None = None,
+    requests: Sequence[EngineRequest] = (),
+    steady: bool = False,
+    where: Parallelism | None = None,
+    command: str | None = None,
+    quiet: bool = False,
+) -> tuple[Verdict, Gallery]:
+    """Score fused images against their sources.
 
     Args:
         thermal, rgb: two images, two folders of images matched by name, or two videos matched frame by frame. A
             thermal image of another size than the RGB image's is stretched to it, one that is not 8 bit is
             normalised, as for fusing; an 8-bit one is scored as it is stored.
-        fused: the fused images: an image, a folder with the same names or a video. They have the RGB image's size.
-        request: the model that fuses, each still normalised on its own. Exactly one of `fused` and `request` is given.
+        fused: images that were fused before: an image, a folder with the same names or a video, of the RGB image's
+            size.
+        requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
+        steady: average the models' videos over time (`Steadier`).
+        where: the work is done; None is the calling process.
+        command: the command line, for the provenance.
+        quiet: no progress bar.
 
     Returns:
-        The scorecard. A still that is unreadable, without a partner, smaller than 41 pixels or of another size than
-        its fused image is left out, with a sentence in `skipped` and on stderr.
+        The verdict and its pictures. A still that is unreadable, without a partner, smaller than 41 pixels or of
+        another size than its fused image is left out, with a sentence in `skipped` and on stderr.
 
     Raises:
-        SourceError: nothing can be scored; a video of the three is unreadable, too small or of another size.
-        EngineError: no backend can run the model.
-        ValueError: both or none of `fused` and `request` are given.
+        SourceError: nothing can be scored; a video is unreadable, too small or of another size; images were to be
+            steadied.
+        EngineError: no backend can run a model.
+        UserError: the workers cannot be used.
+        ValueError: there are neither fused images nor models.
     """
-    if (fused is None) == (request is None):
-        raise ValueError("give either the fused images or the model that makes them.")
-    started = time.perf_counter()
+    if fused is None and not requests:
+        raise ValueError("give fused images, models that make them, or both.")
+    started_s = time.perf_counter()
+    models = label_models(requests)
     skipped: list[str] = []
-    flicker = Flicker()
-    if is_video(thermal) and is_video(rgb):
-        pairs, fuser = _open_clip(thermal, rgb, fused, request, quiet)
-        scores = list(score_in_order(_watched(pairs, flicker)))
-        _note_unscored_frames([thermal, rgb, *([fused] if fused else [])], len(scores), skipped)
-    else:
-        pairs, fuser = _open_stills(thermal, rgb, fused, request, skipped, quiet)
-        scores = list(score_in_order(pairs))
-    engine = None
-    if fuser:
-        engine = fuser.engine.info.to_dict()  # as it is at the end: it may have fallen back to another backend
-        fuser.close()
-    if not scores:
+    clip = is_video(thermal) and is_video(rgb)
+    if steady and not clip:
+        raise SourceError(f"{rgb} is no video; only videos can be steadied.")
+    source = (_clip if clip else _stills)(thermal, rgb, fused, skipped, quiet)
+    given = [str(fused)] if fused else []
+    job = Job(models, is_video=clip, steady=steady)
+    tally = run(job, given, source.pairs, source.expected, where or Parallelism(workers=1))
+    if clip:
+        _note_unscored_frames([thermal, rgb, *([fused] if fused else [])], tally.count, skipped)
+    if not tally.count:
         raise SourceError(skipped[-1] if skipped else f"{thermal} and {rgb} hold no frame; check that the videos play.")
-    provenance = Provenance(__version__, str(thermal), str(rgb), str(fused) if fused else None, engine)
-    card = Scorecard(scores, flicker.value, skipped, provenance, time.perf_counter() - started)
-    if not quiet:
-        print_table(card)
-    return card
+    return conclude(tally, thermal=str(thermal), rgb=str(rgb), skipped=skipped, started_s=started_s, command=command)
 
 
-def _open_stills(
-    thermal: Path, rgb: Path, fused: Path | None, request: EngineRequest | None, skipped: list[str], quiet: bool
-) -> tuple[Iterator[FusedPair], OfflineFuser | None]:
+@dataclass(frozen=True)
+class _Source:
+    """The pairs of files, and how many there should be."""
+
+    pairs: Iterator[PreparedPair]
+    expected: int
+
+
+def _stills(thermal: Path, rgb: Path, fused: Path | None, skipped: list[str], quiet: bool) -> _Source:
     files = match_files(thermal, rgb)
     fused_files: dict[str, Path] = {}
     if fused:
@@ -86,54 +102,57 @@ def _open_stills(
                 f"No file name is in all of {thermal}, {rgb} and {fused}; give a moment's files one name."
             )
     _note_partnerless([thermal, rgb, *([fused] if fused else [])], {file.name for file in files}, skipped)
-    size, pairs = open_stills(files, skipped, "scoring", quiet)
-    fuser = OfflineFuser(request, size) if request else None
+    _, images = open_stills(files, skipped, "scoring", quiet)
 
-    def fused_pairs() -> Iterator[FusedPair]:
-        for file, images in pairs:
+    def pairs() -> Iterator[PreparedPair]:
+        for file, pair in images:
             try:
-                pixels = fuser.fuse_still(images) if fuser else read_rgb(fused_files[file.name])
-                pair = _to_planes(file.name, images, pixels)
+                given = {str(fused): read_rgb(fused_files[file.name])} if fused else {}
+                prepared = _prepare(file.name, None, pair, given)
             except SourceError as error:
                 note_skipped(str(error), skipped)
                 continue
-            yield pair
+            yield prepared
 
-    return fused_pairs(), fuser
+    return _Source(pairs(), len(files))
 
 
-def _open_clip(
-    thermal: Path, rgb: Path, fused: Path | None, request: EngineRequest | None, quiet: bool
-) -> tuple[Iterator[FusedPair], OfflineFuser | None]:
+def _clip(thermal: Path, rgb: Path, fused: Path | None, skipped: list[str], quiet: bool) -> _Source:
     reader = VideoReader(rgb)
-    size, frame_count = reader.size, reader.frame_count
+    frame_count = reader.frame_count
     reader.close()
-    images = progress(ClipPairs([PairedFiles(rgb.stem, thermal, rgb)]), "scoring", frame_count, quiet)
-    fuser = OfflineFuser(request, size) if request else None
-    if fuser:
-        frames = ((pair, fuser.fuse_frame(pair)) for pair in images)
-    else:
-        frames = zip(images, VideoReader(fused), strict=False)
-    return (_to_planes(f"{rgb.stem} frame {i}", pair, pixels) for i, (pair, pixels) in enumerate(frames)), fuser
+    fused_frames = VideoReader(fused) if fused else None
+
+    def pairs() -> Iterator[PreparedPair]:
+        images = progress(ClipPairs([PairedFiles(rgb.stem, thermal, rgb)]), "scoring", frame_count, quiet)
+        given = ({str(fused): frame} for frame in fused_frames) if fused_frames else iter(dict, None)
+        seconds = 0.0
+        for index, (pair, beside) in enumerate(zip(images, given, strict=False)):
+            yield _prepare(f"{rgb.stem} frame {index}", seconds, pair, beside)
+            seconds += pair.period_s
+
+    return _Source(pairs(), frame_count)
 
 
-def _to_planes(name: str, images: ImagePair, fused: np.ndarray) -> FusedPair:
-    """The grey planes of a pair; raises SourceError when they cannot be scored."""
-    size, fused_size = ImageSize.of(images.rgb), ImageSize.of(fused)
-    if size != fused_size:
-        raise SourceError(
-            f"{name}: the fused image is {fused_size} pixels but the RGB image is {size}; fuse at the RGB image's size."
-        )
+def _prepare(name: str, seconds: float | None, images: ImagePair, given: dict[str, np.ndarray]) -> PreparedPair:
+    """Raises SourceError when the pair cannot be scored."""
+    size = ImageSize.of(images.rgb)
+    for fused in given.values():
+        if ImageSize.of(fused) != size:
+            raise SourceError(
+                f"{name}: the fused image is {ImageSize.of(fused)} pixels but the RGB image is {size}; fuse at the RGB"
+                " image's size."
+            )
     if min(size) < MIN_SIDE:
         raise SourceError(f"{name}: {size} pixels are too few to score; use images of at least {MIN_SIDE} a side.")
-    ir = ThermalNormalizer().normalize(fit_to(images.thermal, size), stamp_ns=0)
-    return FusedPair(name, ir, to_grey(images.rgb), to_grey(fused))
-
-
-def _watched(pairs: Iterable[FusedPair], flicker: Flicker) -> Iterator[FusedPair]:
-    for pair in pairs:
-        flicker.add(pair.ir, pair.vis, pair.fused)
-        yield pair
+    counts = align_thermal(Frame(0, "thermal", images.thermal_encoding, images.thermal), size)
+    return PreparedPair(
+        name,
+        seconds,
+        ThermalNormalizer().normalize(counts, stamp_ns=0),
+        Frame(0, "rgb", "bgr8", images.rgb),
+        {label: Frame(0, "rgb", "bgr8", fused) for label, fused in given.items()},
+    )
 
 
 def _note_partnerless(sources: list[Path], matched: set[str], skipped: list[str]) -> None:

@@ -1,17 +1,15 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The verdict over many fused pairs: each pair's metrics, their means, spread and worst, and where they come from."""
+"""The scores of one way of fusing: each pair's metrics, their means, spread and worst."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 
 from refinefuse_ros.evaluation.metrics import PairMetrics
-from refinefuse_ros.writing import write_whole
 
 METRIC_NAMES: Final = tuple(field.name for field in fields(PairMetrics))
 LOWER_IS_BETTER: Final = frozenset({"ecg"})
@@ -42,67 +40,17 @@ class MetricSummary:
     worst_value: float
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What was scored, and by what.
-
-    Attributes:
-        version: of this package.
-        thermal, rgb: the sources, as they were given.
-        fused: the fused images, as they were given; None when a model made them.
-        engine: what fused them (`EngineInfo.to_dict`, with the model file's SHA-256); None when they were given.
-    """
-
-    version: str
-    thermal: str
-    rgb: str
-    fused: str | None
-    engine: dict[str, str] | None
+def badness(name: str, value: float) -> float:
+    """The metric's value, turned so that more is worse."""
+    return value if name in LOWER_IS_BETTER else -value
 
 
-@dataclass(frozen=True)
-class Scorecard:
-    """The scores of all pairs, at least one, in the order of the source.
+def summarize(pairs: Sequence[PairScore]) -> dict[str, MetricSummary]:
+    """Each metric over all pairs, at least one, by its name in `METRIC_NAMES`."""
+    return {name: _summarize(pairs, name) for name in METRIC_NAMES}
 
-    Attributes:
-        pairs: each pair's metrics.
-        flicker: in grey levels; None for stills and for a video in which nothing stands still.
-        skipped: one sentence for everything that was found but not scored.
-        provenance: what was scored, and by what.
-        seconds: wall time, reading and fusing included: the only entry that differs from run to run.
-    """
 
-    pairs: list[PairScore]
-    flicker: float | None
-    skipped: list[str]
-    provenance: Provenance
-    seconds: float
-
-    def summary(self) -> dict[str, MetricSummary]:
-        """Each metric over all pairs, by its name in `METRIC_NAMES`."""
-        return {name: self._summarize(name) for name in METRIC_NAMES}
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "count": len(self.pairs),
-            "metrics": {name: asdict(summary) for name, summary in self.summary().items()},
-            "flicker": self.flicker,
-            "skipped": self.skipped,
-            "pairs": [{"name": pair.name, **asdict(pair.metrics)} for pair in self.pairs],
-            "provenance": asdict(self.provenance),
-            "seconds": self.seconds,
-        }
-
-    def write_json(self, path: Path) -> None:
-        """Write `to_dict` as JSON, whole or not at all; missing folders are made.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode())
-
-    def _summarize(self, name: str) -> MetricSummary:
-        values = np.array([getattr(pair.metrics, name) for pair in self.pairs])
-        worst = int(values.argmax() if name in LOWER_IS_BETTER else values.argmin())
-        return MetricSummary(float(values.mean()), float(values.std()), self.pairs[worst].name, float(values[worst]))
+def _summarize(pairs: Sequence[PairScore], name: str) -> MetricSummary:
+    values = np.array([getattr(pair.metrics, name) for pair in pairs])
+    worst = int(values.argmax() if name in LOWER_IS_BETTER else values.argmin())
+    return MetricSummary(float(values.mean()), float(values.std()), pairs[worst].name, float(values[worst]))

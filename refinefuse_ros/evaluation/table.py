@@ -1,40 +1,93 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The scorecard as a table in the terminal."""
+"""The verdict in the terminal: a table of the metrics, and how the recording's cameras met."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
 
-from refinefuse_ros.evaluation.scorecard import LOWER_IS_BETTER, Scorecard
+from refinefuse_ros.evaluation.metric_texts import FLICKER, METRIC_TEXTS, MetricText
+from refinefuse_ros.evaluation.recording import Recording
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
+from refinefuse_ros.evaluation.verdict import Method, Verdict
 
 
-def print_table(card: Scorecard) -> None:
-    """Print mean, standard deviation and worst pair of each metric to stdout."""
-    table = Table(title=_title(card), title_justify="left", caption=_caption(card), caption_justify="left")
+def print_verdict(verdict: Verdict) -> None:
+    """Print the metrics to stdout: with their spread and worst pair, or of several methods side by side."""
+    count, seconds = max(len(method.pairs) for method in verdict.methods), verdict.seconds
+    table = Table(
+        title=_title(verdict),
+        title_justify="left",
+        caption=f"{seconds:.1f} s, {count / seconds:.1f} pairs a second",
+        caption_justify="left",
+    )
     table.add_column("metric")
     table.add_column("better")
+    if len(verdict.methods) == 1:
+        _add_spread(table, verdict.methods[0])
+    else:
+        _add_means(table, verdict.comparable())
+    Console().print(table)
+    if verdict.recording:
+        _print_recording(verdict.recording)
+
+
+def _title(verdict: Verdict) -> str:
+    if len(verdict.methods) > 1:
+        return f"means over the {len(verdict.comparable()[0].pairs)} pairs that all have, * the best"
+    (method,) = verdict.methods
+    if method.engine is None:
+        return f"{len(method.pairs)} pairs, fused images from {method.label}"
+    engine = method.engine
+    return f"{len(method.pairs)} pairs fused by {engine['model']}, {engine['precision']} by {engine['backend']}"
+
+
+def _add_spread(table: Table, method: Method) -> None:
     for heading in ("mean", "std", "worst"):
         table.add_column(heading, justify="right")
     table.add_column("worst pair")
-    for name, summary in card.summary().items():
-        table.add_row(
-            "Qabf" if name == "qabf" else name.upper(),
-            "lower" if name in LOWER_IS_BETTER else "higher",
-            *(f"{value:.4f}" for value in (summary.mean, summary.std, summary.worst_value)),
-            summary.worst_pair,
+    for name, summary in method.summary().items():
+        values = (f"{value:.4f}" for value in (summary.mean, summary.std, summary.worst_value))
+        table.add_row(*_names(METRIC_TEXTS[name]), *values, summary.worst_pair)
+    if method.flicker is not None:
+        table.add_row(*_names(METRIC_TEXTS[FLICKER]), f"{method.flicker:.4f}", "", "", "")
+
+
+def _add_means(table: Table, methods: list[Method]) -> None:
+    for method in methods:
+        table.add_column(method.label, justify="right")
+    summaries = [method.summary() for method in methods]
+    rows = {name: [summary[name].mean for summary in summaries] for name in METRIC_NAMES}
+    rows[FLICKER] = [method.flicker for method in methods]
+    for name, means in rows.items():
+        known = [mean for mean in means if mean is not None]
+        if known:
+            text = METRIC_TEXTS[name]
+            best = min(known) if text.lower_is_better else max(known)
+            table.add_row(*_names(text), *(_cell(mean, mean == best) for mean in means))
+
+
+def _names(text: MetricText) -> tuple[str, str]:
+    return text.title, "lower" if text.lower_is_better else "higher"
+
+
+def _cell(mean: float | None, best: bool) -> str:
+    if mean is None:
+        return "-"
+    return f"[bold]* {mean:.4f}[/bold]" if best else f"{mean:.4f}"
+
+
+def _print_recording(recording: Recording) -> None:
+    print(
+        f"{recording.pairs} pairs, {recording.failed} failed; RGB minus thermal stamp"
+        f" {recording.offset_ms_median:+.2f} ms median, at most {recording.offset_ms_max:.2f} ms apart;"
+        f" {recording.resets} jump(s) back"
+    )
+    for name, camera in (("thermal", recording.thermal), ("rgb", recording.rgb)):
+        rate = f"{camera.rate_hz:.1f} Hz" if camera.rate_hz else "one frame"
+        gap = f", longest {camera.longest_gap_ms:.0f} ms" if camera.gaps else ""
+        print(
+            f"{name:<8} {camera.topic}: {camera.messages} frames at {rate}, {camera.paired} paired,"
+            f" {camera.unpaired} unpaired, {camera.superseded} superseded, {sum(camera.refused.values())} refused,"
+            f" {sum(camera.unreadable.values())} unreadable; {len(camera.gaps)} gap(s){gap}"
         )
-    if card.flicker is not None:
-        table.add_row("flicker", "lower", f"{card.flicker:.4f}", "", "", "")
-    Console().print(table)
-
-
-def _title(card: Scorecard) -> str:
-    source, engine = card.provenance, card.provenance.engine
-    if engine is None:
-        return f"{len(card.pairs)} pairs, fused images from {source.fused}"
-    return f"{len(card.pairs)} pairs fused by {engine['model']}, {engine['precision']} by {engine['backend']}"
-
-
-def _caption(card: Scorecard) -> str:
-    return f"{card.seconds:.1f} s, {len(card.pairs) / card.seconds:.1f} pairs a second"

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The verdict on thermal-RGB pairs: one or several ways of fusing them, side by side, and what the report shows of them.
+"""The verdict on thermal-RGB pairs: one or several ways of fusing them, side by side, and what the report shows.
 
 `evaluate` makes one, of files or of a recording; the terminal's table, the JSON, the gate and the HTML report are
 made of it.
@@ -7,10 +7,14 @@ made of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from refinefuse_ros.evaluation.recording import Recording
-from refinefuse_ros.evaluation.scorecard import MetricSummary, PairScore
+from refinefuse_ros.evaluation.scorecard import MetricSummary, PairScore, summarize
+from refinefuse_ros.writing import write_whole, writing_to
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,17 @@ class Method:
 
     def summary(self) -> dict[str, MetricSummary]:
         """Each metric over all pairs, by its name in `METRIC_NAMES`."""
-        raise NotImplementedError
+        return summarize(self.pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "engine": self.engine,
+            "count": len(self.pairs),
+            "metrics": {name: asdict(summary) for name, summary in self.summary().items()},
+            "flicker": self.flicker,
+            "pairs": [{"name": pair.name, **asdict(pair.metrics)} for pair in self.pairs],
+        }
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,12 @@ class SourceNumbers:
 
 @dataclass(frozen=True)
 class Picture:
-    """One moment, as encoded images (JPEG or WebP bytes): thermal plane, RGB, and each method's fused image by label."""
+    """One moment, as JPEG files: thermal plane, RGB, and by label the fused image of each method that has this pair.
+
+    Attributes:
+        name: of the pair, as in `PairScore`.
+        seconds: since the source's first pair; None for stills.
+    """
 
     name: str
     seconds: float | None
@@ -112,3 +131,44 @@ class Verdict:
     seconds: float
     host: str
     made_at: str
+
+    def comparable(self) -> list[Method]:
+        """The methods with only the pairs that all of them have, so that their summaries compare.
+
+        A live node's images are missing for the pairs that it dropped. The flicker stays that of all of a method's
+        pairs. Methods that have no pair in common are given as they are.
+        """
+        common = set.intersection(*({pair.name for pair in method.pairs} for method in self.methods))
+        if not common:
+            return self.methods
+        return [
+            replace(method, pairs=[pair for pair in method.pairs if pair.name in common]) for method in self.methods
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The first method's scores, with the other methods' under `compared` and what belongs to all of them."""
+        first, *others = self.methods
+        return {
+            **first.to_dict(),
+            "compared": [method.to_dict() for method in others],
+            "sources": {"thermal": asdict(self.thermal), "rgb": asdict(self.rgb)},
+            "bag": asdict(self.recording) if self.recording else None,
+            "skipped": self.skipped,
+            "provenance": asdict(self.provenance),
+            "seconds": self.seconds,
+            "host": self.host,
+            "made_at": self.made_at,
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def write_json(self, path: Path) -> None:
+        """Write `to_json`, whole or not at all; missing folders are made.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with writing_to(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, f"{self.to_json()}\n".encode())

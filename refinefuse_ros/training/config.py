@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import yaml
 
-from refinefuse_ros.errors import UserError
 from refinefuse_ros.network.model import RefineFuseConfig
 from refinefuse_ros.network.variants import VARIANTS
+from refinefuse_ros.settings import ConfigError, from_mapping, read_mapping
 from refinefuse_ros.training.losses import LossConfig
 
 __all__ = [
@@ -26,10 +25,6 @@ __all__ = [
     "TrainerConfig",
     "load_config",
 ]
-
-
-class ConfigError(UserError):
-    """A setting is unknown or has a wrong value; the message is one sentence that names it."""
 
 
 @dataclass(frozen=True)
@@ -196,19 +191,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     settings = _read(path)
     for override in overrides:
         _override(settings, override)
-    return _from_mapping(TrainConfig, settings, "")
+    return from_mapping(TrainConfig, settings, readers={RefineFuseConfig: _network})
 
 
 def _read(path: Path) -> dict[str, Any]:
     """The settings of a file laid over those of the file that it `extends`, whose path is relative to its own."""
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"The configuration {path} cannot be read ({error.strerror}); check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}); mend or replace it.") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path} holds no settings; start from one of config/train/.")
+    settings = read_mapping(path, "one of config/train/")
     parent = settings.pop("extends", None)
     return settings if parent is None else _overlay(_read(path.parent / str(parent)), settings)
 
@@ -239,52 +227,6 @@ def _override(settings: dict[str, Any], text: str) -> None:
         raise ConfigError(f"The value of '{text}' is not YAML; quote it.") from error
 
 
-def _from_mapping(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
-    """A dataclass from a mapping, each value brought to its field's type."""
-    known = {entry.name: entry for entry in fields(kind)}
-    unknown = [str(key) for key in values if key not in known]
-    if unknown:
-        raise ConfigError(f"There is no setting {prefix}{unknown[0]}; known there: {', '.join(known)}.")
-    missing = [name for name, entry in known.items() if name not in values and _is_required(entry)]
-    if missing:
-        raise ConfigError(f"The setting {prefix}{missing[0]} is missing; add it to the configuration.")
-    hints = get_type_hints(kind)
-    arguments = {name: _convert(hints[name], value, prefix + name) for name, value in values.items()}
-    try:
-        return kind(**arguments)
-    except ValueError as error:
-        raise ConfigError(f"{prefix.rstrip('.') or 'The configuration'}: {error}") from error
-
-
-def _is_required(entry: Field) -> bool:
-    return entry.default is MISSING and entry.default_factory is MISSING
-
-
-def _convert(hint: Any, value: Any, key: str) -> Any:
-    if hint is RefineFuseConfig:
-        return _network(value, key)
-    if is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{key} is {value!r}; give its settings as key: value.")
-        return _from_mapping(hint, value, f"{key}.")
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        if value is None and NoneType in arguments:
-            return None
-        kinds = [argument for argument in arguments if argument is not NoneType]
-        exact = next((kind for kind in kinds if type(value) is kind), kinds[0])
-        return _convert(exact, value, key)
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{key} is {value!r}; give one of {', '.join(map(str, arguments))}.")
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{key} is {value!r}; give a list.")
-        return tuple(_convert(arguments[0], item, f"{key}[{i}]") for i, item in enumerate(value))
-    return _scalar(hint, value, key)
-
-
 def _network(value: Any, key: str) -> RefineFuseConfig:
     """A variant's name, a whole configuration, or `variant` with the settings that differ from it."""
     if isinstance(value, str):
@@ -298,20 +240,4 @@ def _network(value: Any, key: str) -> RefineFuseConfig:
             raise ConfigError(f"{key} is {name!r}; give one of {', '.join(VARIANTS)} or a whole configuration.")
         variant = VARIANTS[name]
         settings = {entry.name: getattr(variant, entry.name) for entry in fields(variant)} | settings
-    return _from_mapping(RefineFuseConfig, settings, f"{key}.")
-
-
-def _scalar(hint: Any, value: Any, key: str) -> Any:
-    if hint is Path and isinstance(value, str):
-        return Path(value).expanduser()
-    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is hint:
-        return value
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
-    raise ConfigError(f"{key} is {value!r}; give {names.get(hint, hint)}.")
+    return from_mapping(RefineFuseConfig, settings, f"{key}.")

@@ -11,10 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.factory import EngineRequest
-from refinefuse_ros.evaluation.files import evaluate_pairs
-from refinefuse_ros.evaluation.metrics import evaluate_pair, to_grey
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.evaluation.files import evaluate_files
+from refinefuse_ros.evaluation.metrics import entropy, evaluate_pair, to_grey
 from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
+from refinefuse_ros.evaluation.verdict import Verdict
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.video import Mp4Writer
@@ -28,6 +31,14 @@ def smooth(seed: int, shape: tuple[int, ...] = (48, 64)) -> np.ndarray:
     """Blobs over the whole range, uint8, so that no metric is degenerate."""
     noise = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+
+
+def evaluate(*sources: Path, **options: object) -> Verdict:
+    return evaluate_files(*sources, quiet=True, **options)[0]
+
+
+def without_time(verdict: Verdict) -> dict:
+    return verdict.to_dict() | {"seconds": 0, "made_at": ""}
 
 
 def write(folder: Path, name: str, pixels: np.ndarray) -> None:
@@ -54,13 +65,16 @@ def write_video(path: Path, frames: int, shape: tuple[int, int, int] = (48, 64, 
 def test_given_images_are_scored_by_name_with_the_pinned_metrics(tmp_path: Path) -> None:
     write_triples(tmp_path, "b.png", "a.png")
     (tmp_path / "fused/a.png").rename(tmp_path / "fused/a.bmp")
-    card = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", quiet=True)
-    assert [pair.name for pair in card.pairs] == ["a", "b"]
-    assert card.pairs[1].metrics == evaluate_pair(
+    verdict = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused")
+    (method,) = verdict.methods
+    assert [pair.name for pair in method.pairs] == ["a", "b"]
+    assert method.pairs[1].metrics == evaluate_pair(
         smooth(0), to_grey(smooth(1, (48, 64, 3))), to_grey(smooth(2, (48, 64, 3)))
     )
-    assert (card.flicker, card.skipped, card.provenance.engine) == (None, [], None)
-    assert card.provenance.fused == str(tmp_path / "fused")
+    assert (method.label, method.flicker, method.engine) == (str(tmp_path / "fused"), None, None)
+    assert (verdict.skipped, verdict.recording, verdict.provenance.source_sha256) == ([], None, None)
+    assert verdict.thermal.flicker is None
+    assert verdict.rgb.en == pytest.approx(np.mean([entropy(to_grey(smooth(seed, (48, 64, 3)))) for seed in (1, 4)]))
 
 
 def test_a_model_scores_as_its_fused_files_do_and_twice_the_same(tmp_path: Path) -> None:
@@ -69,19 +83,49 @@ def test_a_model_scores_as_its_fused_files_do_and_twice_the_same(tmp_path: Path)
     write(tmp_path / "rgb", "c.png", smooth(10, (50, 70, 3)))
     sources = tmp_path / "thermal", tmp_path / "rgb"
     fuse_files(*sources, tmp_path / "ours", NANO, quiet=True)
-    made, again = (evaluate_pairs(*sources, request=NANO, quiet=True) for _ in range(2))
-    read = evaluate_pairs(*sources, fused=tmp_path / "ours", quiet=True)
-    assert made.pairs == read.pairs == again.pairs
-    assert made.to_dict() | {"seconds": 0} == again.to_dict() | {"seconds": 0}
-    assert len(made.pairs) == 3
-    assert len(made.provenance.engine["artifact_sha256"]) == 64
+    made, again = (evaluate(*sources, requests=[NANO]) for _ in range(2))
+    read = evaluate(*sources, fused=tmp_path / "ours")
+    assert made.methods[0].pairs == read.methods[0].pairs
+    assert without_time(made) == without_time(again)
+    assert len(made.methods[0].pairs) == 3
+    assert len(made.methods[0].engine["artifact_sha256"]) == 64
+
+
+def test_a_model_is_compared_with_images_that_are_there(tmp_path: Path) -> None:
+    write_triples(tmp_path, "a.png", "b.png")
+    sources = tmp_path / "thermal", tmp_path / "rgb"
+    verdict, gallery = evaluate_files(*sources, fused=tmp_path / "fused", requests=[NANO], quiet=True)
+    labels = ["nano", str(tmp_path / "fused")]
+    assert [method.label for method in verdict.methods] == labels
+    alone = [evaluate(*sources, requests=[NANO]), evaluate(*sources, fused=tmp_path / "fused")]
+    assert verdict.methods == [other.methods[0] for other in alone]
+    assert [picture.name for picture in gallery.moments] == ["a", "b"]
+    assert list(gallery.moments[0].fused) == labels
+    worst = gallery.worst["nano"]["vif"]
+    assert worst[0].name == verdict.methods[0].summary()["vif"].worst_pair
+    decoded = cv2.imdecode(np.frombuffer(worst[0].rgb, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded.shape == (48, 64, 3)
+
+
+def test_two_models_of_one_name_are_told_apart_and_one_twice_is_refused(tmp_path: Path) -> None:
+    write_triples(tmp_path, "a.png")
+    sources = tmp_path / "thermal", tmp_path / "rgb"
+    shipped = find_model("nano").required_graph()
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(shipped, tmp_path / folder / "mine.onnx")
+    paths = [str(tmp_path / folder / "mine.onnx") for folder in ("x", "y")]
+    verdict = evaluate(*sources, requests=[EngineRequest(path) for path in paths])
+    assert [method.label for method in verdict.methods] == paths
+    with pytest.raises(UserError, match="The model nano is given 2 times"):
+        evaluate(*sources, requests=[NANO, NANO])
 
 
 def test_a_deep_thermal_image_is_scored_as_the_plane_that_was_fused(tmp_path: Path) -> None:
     write_triples(tmp_path, "a.png")
     counts = smooth(9).astype(np.uint16) * 20 + 3000
     write(tmp_path / "thermal", "a.png", counts)
-    score = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", quiet=True).pairs[0]
+    score = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused").methods[0].pairs[0]
     vis, fused = (to_grey(smooth(seed, (48, 64, 3))) for seed in (1, 2))
     assert score.metrics == evaluate_pair(ThermalNormalizer().normalize(counts, 0), vis, fused)
 
@@ -90,7 +134,7 @@ def test_three_single_images_are_scored_whatever_their_names(tmp_path: Path) -> 
     write_triples(tmp_path, "a.png")
     (tmp_path / "fused/a.png").rename(tmp_path / "result.png")
     paths = tmp_path / "thermal/a.png", tmp_path / "rgb/a.png"
-    assert len(evaluate_pairs(*paths, fused=tmp_path / "result.png", quiet=True).pairs) == 1
+    assert len(evaluate(*paths, fused=tmp_path / "result.png").methods[0].pairs) == 1
 
 
 def test_what_cannot_be_scored_is_left_out_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,10 +145,10 @@ def test_what_cannot_be_scored_is_left_out_with_a_sentence(tmp_path: Path, capsy
     write(tmp_path / "fused", "other_size.png", smooth(0, (50, 64)))
     for folder in ("thermal", "rgb", "fused"):
         write(tmp_path / folder, "tiny.png", smooth(0, (40, 64)))
-    card = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", quiet=True)
-    assert [pair.name for pair in card.pairs] == ["good"]
+    verdict = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused")
+    assert [pair.name for pair in verdict.methods[0].pairs] == ["good"]
     for sentence, fragment in zip(
-        card.skipped,
+        verdict.skipped,
         (
             "thermal holds 1 image(s) whose name is not in the other folders (no_fused.png)",
             "rgb holds 2 image(s) whose name is not in the other folders (lonely.png, no_fused.png)",
@@ -126,12 +170,14 @@ def test_videos_are_scored_frame_by_frame_with_flicker(tmp_path: Path, mode: str
     for name, frames in (("thermal", 9), ("rgb", 7), ("fused", 7)):
         write_video(tmp_path / f"{name}.mp4", frames)
     sources = tmp_path / "thermal.mp4", tmp_path / "rgb.mp4"
-    how = {"fused": tmp_path / "fused.mp4"} if mode == "read" else {"request": NANO}
-    card = evaluate_pairs(*sources, **how, quiet=True)
-    assert [pair.name for pair in card.pairs] == [f"rgb frame {index}" for index in range(7)]
-    assert card.flicker is not None
-    assert 0 <= card.flicker < 2
-    (sentence,) = card.skipped
+    how = {"fused": tmp_path / "fused.mp4"} if mode == "read" else {"requests": [NANO]}
+    verdict = evaluate(*sources, **how)
+    (method,) = verdict.methods
+    assert [pair.name for pair in method.pairs] == [f"rgb frame {index}" for index in range(7)]
+    assert method.flicker is not None
+    assert 0 <= method.flicker < 2
+    assert verdict.thermal.flicker is not None
+    (sentence,) = verdict.skipped
     assert "thermal.mp4 says it has 9 frames but only the first 7 were scored" in sentence
 
 
@@ -162,28 +208,24 @@ def test_what_cannot_be_scored_at_all_is_one_sentence(tmp_path, thermal, rgb, fu
     write_video(tmp_path / "small.mp4", 2, (46, 48, 3))
     write_video(tmp_path / "tiny.mp4", 2, (40, 40, 3))
     with pytest.raises(SourceError, match=sentence):
-        evaluate_pairs(tmp_path / thermal, tmp_path / rgb, fused=tmp_path / fused, quiet=True)
+        evaluate(tmp_path / thermal, tmp_path / rgb, fused=tmp_path / fused)
 
 
-def test_fused_images_and_a_model_exclude_each_other(tmp_path: Path) -> None:
-    for how in ({}, {"fused": tmp_path, "request": NANO}):
-        with pytest.raises(ValueError, match="either the fused images or the model"):
-            evaluate_pairs(tmp_path, tmp_path, **how)
+def test_without_fused_images_and_models_there_is_nothing_to_score(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fused images, models that make them, or both"):
+        evaluate(tmp_path, tmp_path)
 
 
 @pytest.mark.skipif(not MSRS_VAL.is_dir(), reason="the msrs_val pairs are not beside the repository")
-def test_published_fused_images_score_high_and_the_table_is_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_published_fused_images_score_high(tmp_path: Path) -> None:
     for name in ("00004N.png", "00427D.png", "01222N.png"):
         for folder in ("thermal", "rgb", "seafusion_fused"):
             (tmp_path / folder).mkdir(exist_ok=True)
             shutil.copy(MSRS_VAL / folder / name, tmp_path / folder / name)
-    card = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "seafusion_fused")
-    summary = card.summary()
+    (method,) = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "seafusion_fused").methods
+    summary = method.summary()
     assert summary["vif"].worst_pair == "00427D"
     assert summary["ag"].worst_pair == "01222N"
-    assert "Qabf" in capsys.readouterr().out
-    visible = evaluate_pairs(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "rgb", quiet=True).summary()
+    visible = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "rgb").methods[0].summary()
     assert summary["scd"].mean > visible["scd"].mean + 0.5
-    assert len(astuple(card.pairs[0].metrics)) == len(METRIC_NAMES)
+    assert len(astuple(method.pairs[0].metrics)) == len(METRIC_NAMES)

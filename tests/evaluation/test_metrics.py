@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinefuse_ros.evaluation import metrics
-from refinefuse_ros.evaluation.metrics import Flicker, PairMetrics
+from refinefuse_ros.evaluation.metrics import PairMetrics
 
 MSRS_VAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "msrs_val"
 
@@ -92,6 +92,13 @@ def test_average_gradient_of_a_ramp_is_its_slope_over_the_reduced_area():
     assert metrics.average_gradient(constant(7)) == 0.0
 
 
+def test_average_gradient_is_that_of_central_differences_one_sided_at_the_rim():
+    plane = noise(1, (150, 333))
+    gy, gx = np.gradient(plane.astype(float))
+    expected = np.sqrt((gx * gx + gy * gy) / 2).sum() / (149 * 332)
+    assert metrics.average_gradient(plane) == pytest.approx(expected, rel=1e-6)
+
+
 def test_scd_is_two_when_each_difference_is_the_other_source():
     ir, vis = noise(1, high=128), noise(2, high=128)
     assert metrics.scd(ir, vis, ir + vis) == pytest.approx(2.0)
@@ -122,6 +129,18 @@ def test_vif_falls_with_noise_and_rises_above_one_with_contrast():
 def test_vif_of_a_source_without_structure_adds_nothing(level: int):
     plane = noise(1)
     assert metrics.vif(constant(level), plane, plane) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_vif_does_not_take_the_rounding_of_a_bright_flat_plane_for_structure():
+    """Two flat halves, 255 levels apart: only the windows across the edge between them carry information."""
+    halves = constant(0, (60, 400))
+    halves[:, 200:] = 255
+    cropped = np.ascontiguousarray(halves[:, 80:320])
+    assert metrics.vif(halves, halves, halves) == pytest.approx(2.0, abs=1e-6)
+    dimmed = cv2.convertScaleAbs(halves, alpha=0.02)
+    dimmed_cropped = np.ascontiguousarray(dimmed[:, 80:320])
+    expected = metrics.vif(cropped, cropped, dimmed_cropped)
+    assert metrics.vif(halves, halves, dimmed) == pytest.approx(expected, rel=1e-5)
 
 
 def test_qabf_of_identical_planes_is_the_product_of_both_sigmoids_at_one():
@@ -192,6 +211,31 @@ def test_evaluate_pair_gives_what_the_single_metrics_give():
     )
 
 
+def test_pair_scores_are_the_same_with_any_number_of_threads_and_anywhere_in_memory():
+    planes = [noise(seed, (150, 333)) for seed in (1, 2, 3)]
+    expected = metrics.evaluate_pair(*planes)
+
+    threads = cv2.getNumThreads()
+    try:
+        for offset in range(1, 8):
+            cv2.setNumThreads(offset)
+            moved = [np.empty(plane.size + offset, np.uint8)[offset:].reshape(plane.shape) for plane in planes]
+            for target, plane in zip(moved, planes, strict=True):
+                target[:] = plane
+            assert metrics.evaluate_pair(*moved) == expected
+    finally:
+        cv2.setNumThreads(threads)
+
+
+@pytest.mark.parametrize("shape", [(150, 333), (41, 1300), (211, 41)])
+def test_strips_do_not_change_the_scores(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    planes = [cv2.GaussianBlur(noise(seed, shape), (0, 0), seed) for seed in (1, 2, 3)]
+    monkeypatch.setattr(metrics, "_STRIP_PIXELS", shape[0] * shape[1])
+    whole = metrics.evaluate_pair(*planes)
+    monkeypatch.setattr(metrics, "_STRIP_PIXELS", 1)
+    assert asdict(metrics.evaluate_pair(*planes)) == pytest.approx(asdict(whole), rel=1e-6)
+
+
 def planes_of(shape: tuple[int, int]) -> st.SearchStrategy[np.ndarray]:
     seeds, levels = st.integers(0, 2**32 - 1), st.integers(0, 255)
     return st.one_of(
@@ -235,51 +279,3 @@ def test_summarize_is_the_mean_per_metric_and_refuses_nothing():
     assert metrics.summarize([low, high]) == PairMetrics(*(float(value) for value in range(1, 9)))
     with pytest.raises(ValueError, match="no scored pairs"):
         metrics.summarize([])
-
-
-def test_flicker_counts_only_pixels_where_both_sources_stand_still():
-    ir, vis, fused = constant(100), constant(100), constant(100)
-    moved_ir, moved_vis = ir.copy(), vis.copy()
-    moved_ir[:, :35] += 3
-    moved_vis[:30] -= 3
-    moved_ir[30:, 35:] += 2
-    changed = constant(180)
-    changed[30:, 35:] = 96
-
-    flicker = Flicker()
-    flicker.add(ir, vis, fused)
-    flicker.add(moved_ir, moved_vis, changed)
-    assert flicker.value == 4.0
-
-
-def test_flicker_is_the_mean_over_all_static_pixels_of_all_frames():
-    flicker = Flicker()
-    for fused in (10, 16, 16, 10):
-        flicker.add(constant(1), constant(2), constant(fused))
-    assert flicker.value == 4.0
-
-
-def test_flicker_is_none_until_a_pixel_stands_still():
-    flicker = Flicker()
-    assert flicker.value is None
-    for level in (0, 50, 100):
-        flicker.add(constant(level), constant(2), constant(7))
-        assert flicker.value is None
-    flicker.add(constant(100), constant(2), constant(7))
-    assert flicker.value == 0.0
-
-
-def test_flicker_keeps_its_own_copy_of_a_reused_buffer():
-    flicker, buffer = Flicker(), constant(10)
-    flicker.add(constant(1), constant(2), buffer)
-    buffer[:] = 15
-    flicker.add(constant(1), constant(2), buffer)
-    assert flicker.value == 5.0
-
-
-def test_flicker_refuses_a_frame_of_another_size():
-    flicker = Flicker()
-    flicker.add(constant(1), constant(2), constant(3))
-    small = constant(1, (30, 30))
-    with pytest.raises(ValueError, match="previous frame is 70x60 pixels but this frame is 30x30"):
-        flicker.add(small, small, small)

@@ -1,0 +1,158 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""A recording's frames through the synchroniser by the recorder's clock, every frame accounted for."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from refinefuse_ros.evaluation import timeline
+from refinefuse_ros.evaluation.bag_salvage import StoredMessage
+from refinefuse_ros.evaluation.bags import BagFrame, BagReader
+from refinefuse_ros.evaluation.recording import CameraSummary, LiveLatency, Recording
+from refinefuse_ros.image.codec import MalformedImage
+from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.offline import progress
+from refinefuse_ros.pipeline import check_rgb
+from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome
+from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
+from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S
+
+
+def _stamps() -> array[int]:
+    return array("q")
+
+
+@dataclass
+class _CameraCount:
+    """What became of one camera's frames so far, and all their stamps (8 bytes each)."""
+
+    stamps_ns: array[int] = field(default_factory=_stamps)
+    paired_ns: array[int] = field(default_factory=_stamps)
+    unpaired: int = 0
+    superseded: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+class Pairing:
+    """Feeds a bag's frames to the synchroniser, and accounts for them.
+
+    Attributes:
+        config: how frames are paired.
+        start_ns: the earliest stamp so far, of either camera; 0 before the first.
+        expected: how many pairs there will be at most, as far as the bag tells.
+    """
+
+    def __init__(self, reader: BagReader, config: SyncConfig) -> None:
+        self.config = config
+        self.start_ns = 0
+        counts = reader.counts
+        self.expected = counts[Stream.RGB] if config.thermal_hold_ms else min(counts.values())
+        self._reader = reader
+        self._counts = {stream: _CameraCount() for stream in Stream}
+        self._offsets_ns = _stamps()
+        self._resets = 0
+
+    def pairs(self, others: Mapping[str, Callable[[StoredMessage], None]], quiet: bool) -> Iterator[Pair[Frame]]:
+        """The pairs in the order in which they are formed, behind a progress bar unless `quiet`.
+
+        `others` takes the messages of other topics, as for `BagReader.frames`.
+        """
+        synchronizer: NearestSynchronizer[Frame] = NearestSynchronizer(self.config)
+        total = sum(self._reader.counts.values())
+        for item in progress(self._reader.frames(others), "scoring", total, quiet):
+            yield from self._decide_until(item.recorded_ns, synchronizer)
+            yield from self._book(self._add(synchronizer, item))
+        yield from self._decide_until(math.inf, synchronizer)
+        yield from self._book(synchronizer.flush())
+
+    @property
+    def formed(self) -> int:
+        """How many pairs there are so far."""
+        return len(self._offsets_ns)
+
+    def summary(self, scored: int, latency: LiveLatency | None) -> Recording:
+        """What was found, with at least one pair formed, `scored` of them scored."""
+        offsets_ms = np.array(self._offsets_ns) / NS_PER_MS
+        edges, counts = timeline.histogram(offsets_ms, self.config.slop_ms)
+        end_ns = max(max(count.stamps_ns) for count in self._counts.values())
+        duration_s = (end_ns - self.start_ns) / NS_PER_S
+        bin_s = timeline.bin_width_s(duration_s)
+        return Recording(
+            path=str(self._reader.path),
+            duration_s=duration_s,
+            pairs=len(offsets_ms),
+            failed=len(offsets_ms) - scored,
+            resets=self._resets,
+            offset_ms_median=float(np.median(offsets_ms)),
+            offset_ms_max=float(np.abs(offsets_ms).max()),
+            offset_bins_ms=edges,
+            offset_counts=counts,
+            bin_s=bin_s,
+            thermal=self._camera(Stream.THERMAL, end_ns, bin_s),
+            rgb=self._camera(Stream.RGB, end_ns, bin_s),
+            sync=self.config,
+            latency=latency,
+        )
+
+    def _decide_until(self, now_ns: float, synchronizer: NearestSynchronizer[Frame]) -> Iterator[Pair[Frame]]:
+        """Poll at each deadline that has passed, as the live node does."""
+        while (deadline_ns := synchronizer.next_deadline_ns()) is not None and deadline_ns <= now_ns:
+            yield from self._book(synchronizer.poll(deadline_ns))
+
+    def _add(self, synchronizer: NearestSynchronizer[Frame], item: BagFrame) -> SyncOutcome[Frame]:
+        count, stamp_ns = self._counts[item.stream], item.frame.stamp_ns
+        count.stamps_ns.append(stamp_ns)
+        if stamp_ns > 0:
+            self.start_ns = min(self.start_ns or stamp_ns, stamp_ns)
+        if item.stream is Stream.THERMAL:
+            return synchronizer.add_thermal(stamp_ns, item.frame, item.recorded_ns)
+        try:
+            check_rgb(item.frame)
+        except MalformedImage as error:
+            count.refused[error.reason] += 1
+            return SyncOutcome()
+        return synchronizer.add_rgb(stamp_ns, item.frame, item.recorded_ns)
+
+    def _book(self, outcome: SyncOutcome[Frame]) -> Iterator[Pair[Frame]]:
+        for left in outcome.unpaired:
+            self._counts[left.stream].unpaired += 1
+        for left in outcome.superseded:
+            self._counts[left.stream].superseded += 1
+        for left in outcome.rejected:
+            self._counts[left.stream].refused[str(left.reason)] += 1
+        self._resets += outcome.resets
+        for pair in outcome.pairs:
+            if not pair.thermal_reused:
+                self._counts[Stream.THERMAL].paired_ns.append(pair.thermal.stamp_ns)
+            self._counts[Stream.RGB].paired_ns.append(pair.rgb.stamp_ns)
+            self._offsets_ns.append(pair.offset_ns)
+            yield pair
+
+    def _camera(self, stream: Stream, end_ns: int, bin_s: float) -> CameraSummary:
+        count, reading = self._counts[stream], self._reader.cameras[stream]
+        steps = timeline.steps_ns(count.stamps_ns)
+        received, paired = (
+            timeline.count_per_bin(stamps, self.start_ns, end_ns, bin_s)
+            for stamps in (count.stamps_ns, count.paired_ns)
+        )
+        return CameraSummary(
+            topic=self._reader.topics[stream],
+            messages=reading.messages,
+            paired=len(count.paired_ns),
+            unpaired=count.unpaired,
+            superseded=count.superseded,
+            refused=dict(sorted(count.refused.items())),
+            unreadable=dict(sorted(reading.unreadable.items())),
+            rate_hz=NS_PER_S / float(np.median(steps)) if steps.size else None,
+            longest_gap_ms=float(steps.max()) / NS_PER_MS if steps.size else None,
+            calibrated=reading.camera_info is not None and float(reading.camera_info.k[0]) > 0,
+            received=received,
+            dropped=[all_of - in_pair for all_of, in_pair in zip(received, paired, strict=True)],
+            gaps=timeline.gaps(count.stamps_ns, self.start_ns),
+        )

@@ -1,0 +1,95 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Flicker counts change only where both sources stand still, and the same however the frames are cut into stretches."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refinefuse_ros.evaluation.flicker import Flicker, Planes
+
+
+def constant(level: int, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
+    return np.full(shape, level, np.uint8)
+
+
+def frame(ir: int, vis: int, fused: int) -> Planes:
+    return Planes(constant(ir), constant(vis), {"a": constant(fused)})
+
+
+def test_only_pixels_where_both_sources_stand_still_count() -> None:
+    ir, vis = constant(100), constant(100)
+    moved_ir, moved_vis = ir.copy(), vis.copy()
+    moved_ir[:, :35] += 3
+    moved_vis[:30] -= 3
+    moved_ir[30:, 35:] += 2
+    changed = constant(180)
+    changed[30:, 35:] = 96
+    flicker = Flicker()
+    flicker.add(Planes(ir, vis, {"a": constant(100)}))
+    flicker.add(Planes(moved_ir, moved_vis, {"a": changed}))
+    assert flicker.value("a") == 4.0
+
+
+def test_it_is_the_mean_over_all_static_pixels_of_all_frames() -> None:
+    flicker = Flicker()
+    for fused in (10, 16, 16, 10):
+        flicker.add(frame(1, 2, fused))
+    assert flicker.value("a") == 4.0
+
+
+def test_it_is_none_until_a_pixel_stands_still() -> None:
+    flicker = Flicker()
+    assert flicker.value("a") is None
+    for level in (0, 50, 100):
+        flicker.add(frame(level, 2, 7))
+        assert flicker.value("a") is None
+    flicker.add(frame(100, 2, 7))
+    assert flicker.value("a") == 0.0
+
+
+def test_a_video_that_leaves_frames_out_is_measured_over_the_gap() -> None:
+    flicker = Flicker()
+    for fused in ({"a": constant(1), "b": constant(1)}, {"a": constant(5)}, {"a": constant(5), "b": constant(3)}):
+        flicker.add(Planes(constant(1), constant(2), fused))
+    assert (flicker.value("a"), flicker.value("b")) == (2.0, 2.0)
+
+
+@given(
+    levels=st.lists(st.tuples(*[st.integers(0, 6)] * 4), min_size=1, max_size=12),
+    cuts=st.sets(st.integers(1, 11)),
+)
+def test_stretches_add_up_to_the_whole(levels: list[tuple[int, int, int, int]], cuts: set[int]) -> None:
+    """`b` leaves out the frames in which its level is 0."""
+    shape = (8, 9)
+    frames = [
+        Planes(
+            constant(ir, shape),
+            constant(vis, shape),
+            {"a": constant(a, shape)} | ({"b": constant(b, shape)} if b else {}),
+        )
+        for ir, vis, a, b in levels
+    ]
+    whole, parts, stretch = Flicker(), Flicker(), Flicker()
+    for index, planes in enumerate(frames):
+        whole.add(planes)
+        if index in cuts:
+            parts.extend(pickle.loads(pickle.dumps(stretch)))
+            stretch = Flicker()
+        stretch.add(planes)
+    parts.extend(stretch)
+    assert (parts.value("a"), parts.value("b")) == (whole.value("a"), whole.value("b"))
+
+
+def test_a_frame_of_another_size_or_type_is_refused() -> None:
+    flicker = Flicker()
+    flicker.add(frame(1, 2, 3))
+    small = constant(1, (30, 30))
+    with pytest.raises(ValueError, match="the frame before is 70x60 pixels but this one is 30x30"):
+        flicker.add(Planes(small, small, {"a": small}))
+    with pytest.raises(ValueError, match="a is float32"):
+        flicker.add(Planes(small, small, {"a": small.astype(np.float32)}))

@@ -1,0 +1,81 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The verdict's JSON: the first method as before there were several, whole or not at all; and its table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.evaluation.metrics import PairMetrics
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
+from refinefuse_ros.evaluation.table import print_verdict
+from refinefuse_ros.evaluation.verdict import Method, Provenance, SourceNumbers, Verdict
+
+ENGINE = {"model": "nano", "precision": "fp32", "backend": "openvino", "artifact_sha256": "abc"}
+
+
+def method(label: str, *levels: float, flicker: float | None = None, engine: dict[str, str] | None = None) -> Method:
+    """A method whose metrics are all `level`, one pair named a, b, c ... per level."""
+    pairs = [PairScore(chr(ord("a") + i), PairMetrics(*[level] * 8)) for i, level in enumerate(levels)]
+    return Method(label, pairs, flicker, engine)
+
+
+def verdict_of(*methods: Method) -> Verdict:
+    source = SourceNumbers(1.0, 2.0, 3.0, None)
+    provenance = Provenance("1.2.3", None, {"numpy": "2"}, "refinefuse evaluate", "thermal", "rgb", None)
+    skipped = ["x.png is not a readable image."]
+    return Verdict(list(methods), source, source, None, skipped, provenance, 2.0, "host", "2026-01-01T00:00:00+00:00")
+
+
+def test_the_json_holds_everything_with_the_first_method_at_the_top(tmp_path: Path) -> None:
+    verdict = verdict_of(method("nano", 1.0, 2.0, flicker=0.5, engine=ENGINE), method("/fused", 3.0))
+    verdict.write_json(tmp_path / "new" / "verdict.json")
+    read = json.loads((tmp_path / "new" / "verdict.json").read_text())
+    assert read == json.loads(verdict.to_json()) == verdict.to_dict()
+    assert (read["label"], read["count"], read["flicker"], read["seconds"]) == ("nano", 2, 0.5, 2.0)
+    assert read["metrics"]["en"] == {"mean": 1.5, "std": 0.5, "worst_pair": "a", "worst_value": 1.0}
+    assert read["pairs"][1] == {"name": "b", **dict.fromkeys(METRIC_NAMES, 2.0)}
+    assert read["engine"]["artifact_sha256"] == "abc"
+    (other,) = read["compared"]
+    assert other.keys() == read.keys() & other.keys()
+    assert (other["label"], other["count"], other["engine"]) == ("/fused", 1, None)
+    assert read["sources"]["rgb"] == {"en": 1.0, "sf": 2.0, "ag": 3.0, "flicker": None}
+    assert (read["bag"], read["skipped"]) == (None, ["x.png is not a readable image."])
+    assert (read["provenance"]["version"], read["provenance"]["command"]) == ("1.2.3", "refinefuse evaluate")
+
+
+def test_a_json_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "verdict.json").mkdir()
+    with pytest.raises(UserError, match=r"verdict\.json cannot be written: Is a directory"):
+        verdict_of(method("nano", 1.0)).write_json(tmp_path / "verdict.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+
+
+def test_the_table_of_one_method_shows_spread_and_worst_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    print_verdict(verdict_of(method("nano", 1.25, 2.25, flicker=0.5, engine=ENGINE)))
+    shown = capsys.readouterr().out
+    assert "2 pairs fused by nano, fp32 by openvino" in shown
+    assert all(label in shown for label in ("VIF", "AG", "SCD", "Qabf", "SF", "EN", "SSIM", "ECG", "1.7500", "0.5000"))
+    assert "flicker" in shown
+    print_verdict(verdict_of(method("fused", 1.0)))
+    shown = capsys.readouterr().out
+    assert "1 pairs, fused images from fused" in shown
+    assert "flicker" not in shown
+
+
+def test_methods_are_compared_over_the_pairs_that_all_have() -> None:
+    verdict = verdict_of(method("nano", 1.0, 2.0, 3.0), method("live", 4.0, 5.0))
+    assert [[pair.name for pair in method.pairs] for method in verdict.comparable()] == [["a", "b"]] * 2
+    alone = Method("other", [PairScore("z", PairMetrics(*[1.0] * 8))], None, None)
+    assert verdict_of(method("nano", 1.0), alone).comparable() == [method("nano", 1.0), alone]
+
+
+def test_the_table_of_several_methods_marks_the_best_of_each_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    print_verdict(verdict_of(method("nano", 1.5, 9.0, flicker=0.5), method("base", 3.0, flicker=0.25)))
+    rows = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if line.count("│") == 5}
+    assert " 1.5000 │ * 3.0000" in rows["VIF"]
+    assert "* 1.5000 │   3.0000" in rows["ECG"]
+    assert " 0.5000 │ * 0.2500" in rows["flicker"]
