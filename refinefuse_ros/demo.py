@@ -1,15 +1,14 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """`refinefuse demo`: cameras, fusion node and recorder as separate processes over real DDS.
 
-The recorder conducts: it sees when the player has finished and everything has arrived, and ends; then the
-others are ended. They live on a ROS domain of their own.
+The recorder conducts: it sees when the player has finished and everything has arrived, writes the report, and ends;
+then the others are ended. They live on a ROS domain of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import random
 import signal
 import subprocess
@@ -18,89 +17,135 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
-from refinefuse_ros import __version__
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.sources import SYNTHETIC_RATE_HZ, open_folder
+from refinefuse_ros.live_report import REPORT, fusion_values, playback_values, summary
 
 # Processes get this long to end after SIGINT, then they are killed.
 STOP_S = 3.0
-# For engine, discovery and the first frame on a slow machine.
-START_S = 90.0
+# For engine, discovery and the first frame on a slow machine, and for any later standstill.
+STALL_S = 90.0
 # 1 to 101 are the domains whose ports lie below Linux's ephemeral range.
 DOMAINS = range(1, 102)
+SENT_TIMES = "sent_times.json"
 
 
 class DemoError(UserError):
     """The demonstration did not work; the message says which part failed."""
 
 
-def node_command(executable: str, parameters: Mapping[str, object]) -> list[str]:
-    """The command line that runs one of the package's nodes with this Python."""
-    command = [sys.executable, "-m", f"refinefuse_ros.nodes.{executable}", "--ros-args"]
-    for name, value in parameters.items():
-        command += [
-            "-p",
-            f"{name}:={json.dumps(value)}",
-        ]  # JSON is YAML: quotes strings, spells booleans in lower case
-    return command
+@dataclass(frozen=True)
+class Cast:
+    """Who plays in a demonstration: the player and what each of the three processes is told beside the common part.
 
-
-def run_foreground(command: list[str]) -> None:
-    """Run a node until it ends or Ctrl-C.
-
-    Raises:
-        DemoError: it ended with an error (which it has printed).
+    Attributes:
+        player: the player's executable, camera_player or bag_player.
+        playing, fusing, recording: parameters of the player, the fusion node and the recorder.
     """
-    process = subprocess.Popen(command)
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        _stop(process)  # it got the terminal's Ctrl-C too
-        raise
-    if process.returncode:
-        raise DemoError(f"{command[2]} ended with status {process.returncode}.")
+
+    player: str
+    playing: Mapping[str, object]
+    fusing: Mapping[str, object]
+    recording: Mapping[str, object]
 
 
-def run_demo(
-    *, source: str, seconds: float, rate_hz: float | None, output: Path, request: EngineRequest, quiet: bool
-) -> dict[str, Any]:
-    """Stream for `seconds`; leave fused.mp4, contact_sheet.png and report.json in `output`; return the report.
+def cast_of_source(source: str, seconds: float, rate_hz: float | None) -> Cast:
+    """Two cameras from files or the synthetic street, for `seconds`.
+
+    Args:
+        source: "synthetic", or a folder with thermal/ and rgb/.
+        rate_hz: pairs per second; None takes the source's own.
 
     Raises:
         SourceError: the source cannot be played.
-        DemoError: a process failed, or nothing was fused.
     """
     source_rate_hz = SYNTHETIC_RATE_HZ
     if source != "synthetic":
         first = next(iter(open_folder(Path(source).expanduser())))
         source_rate_hz = 1 / first.period_s
     rate = rate_hz or source_rate_hz
-    pairs = max(1, round(seconds * rate))
+    return Cast(
+        "camera_player",
+        playing={"source": source, "rate_hz": float(rate_hz or 0), "pairs": max(1, round(seconds * rate))},
+        fusing={},
+        recording={"source": source, "rate_hz": float(rate), "duration_s": float(seconds)},
+    )
+
+
+def cast_of_bag(
+    path: Path,
+    output: Path,
+    *,
+    thermal_topic: str | None = None,
+    rgb_topic: str | None = None,
+    seconds: float | None = None,
+    runs: int = 1,
+) -> Cast:
+    """A recording's two cameras, in the recording's time.
+
+    Args:
+        path: the bag.
+        output: where the times of publication go.
+        thermal_topic, rgb_topic: its image topics; None guesses by name.
+        seconds: how much of it to play; None plays all.
+        runs: how often; more than once from memory.
+
+    Raises:
+        BagError: the bag or its cameras cannot be used.
+    """
+    from refinefuse_ros.evaluation.replaying import replay_of
+
+    replay = replay_of(path, thermal_topic, rgb_topic)
+    sent_times = str(output / SENT_TIMES)
+    return Cast(
+        "bag_player",
+        playing={
+            "bag": str(path),
+            **replay.topics,
+            "duration_s": float(seconds or 0),
+            "rounds": runs,
+            "preload": runs > 1,
+            "clock": True,
+            "exit_at_end": True,
+            "sent_times": sent_times,
+        },
+        fusing={**replay.transports, "use_sim_time": True},
+        recording={
+            "source": str(path),
+            "replay": True,
+            "sent_times": sent_times,
+            "duration_s": seconds or replay.seconds,
+            "use_sim_time": True,
+        },
+    )
+
+
+def run_demo(cast: Cast, *, output: Path, request: EngineRequest, quiet: bool) -> dict[str, Any]:
+    """Stream to the end; leave fused.mp4, contact_sheet.png and report.json in `output`; return the report.
+
+    Raises:
+        DemoError: a process failed, or nothing was fused.
+    """
+    _interrupt_on_termination()
     output.mkdir(parents=True, exist_ok=True)
+    engine = {
+        "model": request.model,
+        "engine.backend": request.backend,
+        "engine.precision": request.precision,
+        "engine.device": request.device,
+    }
     commands = {
-        "recorder": node_command(
-            "recorder", {"output": str(output), "rate_hz": float(rate), "duration_s": float(seconds)}
-        ),
-        "fusion_node": node_command(
-            "fusion_node",
-            {
-                "model": request.model,
-                "engine.backend": request.backend,
-                "engine.precision": request.precision,
-                "engine.device": request.device,
-            },
-        ),
-        "camera_player": node_command(
-            "camera_player",
-            {"source": source, "rate_hz": float(rate_hz or 0), "pairs": pairs, "wait_for_subscribers": 2},
-        ),
+        "recorder": node_command("recorder", {"output": str(output), "json": True, **cast.recording}),
+        "fusion_node": node_command("fusion_node", {**engine, **cast.fusing}),
+        cast.player: node_command(cast.player, {"wait_for_subscribers": 2, **cast.playing}),
     }
     domain = random.choice([d for d in DOMAINS if str(d) != os.environ.get("ROS_DOMAIN_ID")])
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
@@ -117,141 +162,118 @@ def run_demo(
                 text=True,
                 start_new_session=True,  # Ctrl-C reaches this process only; it ends the others
             )
-        final = _watch(processes, seconds, output, quiet)
-    report = _report(final, source, seconds, output)
-    (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        report = _watch(processes, output, quiet)
     if not quiet:
-        _print_summary(report)
+        print(summary(report))
     if not report["ledger"]["balanced"]:
-        raise DemoError(f"The frame ledger does not balance; see {output / 'report.json'}.")
+        raise DemoError(f"The frame ledger does not balance; see {output / REPORT}.")
     return report
 
 
-def _watch(processes: dict[str, subprocess.Popen[str]], seconds: float, output: Path, quiet: bool) -> dict[str, Any]:
-    """Show a live line until the recorder has everything; returns its last report."""
-    reports = _Reports(processes["recorder"])
-    deadline = time.monotonic() + START_S + 2 * seconds
+def node_command(executable: str, parameters: Mapping[str, object]) -> list[str]:
+    """The command line that runs one of the package's nodes with this Python."""
+    command = [sys.executable, "-m", f"refinefuse_ros.nodes.{executable}", "--ros-args"]
+    for name, value in parameters.items():
+        command += [
+            "-p",
+            f"{name}:={json.dumps(value)}",
+        ]  # JSON is YAML: quotes strings, spells booleans in lower case
+    return command
+
+
+def run_foreground(command: list[str], *, interruptible: bool = True) -> None:
+    """Run a node until it ends or Ctrl-C.
+
+    Args:
+        interruptible: False for a node that Ctrl-C ends as it should: it gets the time it needs, and that is success.
+
+    Raises:
+        DemoError: it ended with an error (which it has printed).
+    """
+    _interrupt_on_termination()
+    # In a session of its own a node does not get the terminal's Ctrl-C: a second one, at its end, would kill it.
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        if interruptible:
+            _stop(process)
+            raise
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    if process.returncode:
+        raise DemoError(f"{command[2]} ended with status {process.returncode}.")
+
+
+def _watch(processes: dict[str, subprocess.Popen[str]], output: Path, quiet: bool) -> dict[str, Any]:
+    """Show a live line until the recorder has everything; returns its report."""
+    progress = _Progress(processes["recorder"])
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-        while not reports.ended.wait(0.25):
+        while not progress.ended.wait(0.25):
             for name, process in processes.items():
                 if process.poll():
                     raise DemoError(f"The {name} ended with status {process.returncode}: {_last_line(output / name)}")
-            if time.monotonic() > deadline:
-                raise DemoError(f"The demonstration did not end in time; see the logs in {output}.")
+            if time.monotonic() - progress.moved_at > STALL_S:
+                raise DemoError(f"Nothing has moved for {STALL_S:.0f} s; see the logs in {output}.")
             if not quiet:
-                live.update(_live_line(reports.latest), refresh=True)
-    if not reports.latest.get("final"):
+                live.update(_live_line(progress.latest), refresh=True)
+    if not progress.latest.get("final"):
         raise DemoError(f"The recorder ended early: {_last_line(output / 'recorder')}")
-    if reports.latest["error"]:
-        raise DemoError(reports.latest["error"])
-    if reports.latest["fused_frames"] == 0:
+    if progress.latest["report"] is None:
         raise DemoError(f"No fused image arrived; see {output / 'fusion_node.log'}.")
-    return reports.latest
+    if progress.latest["error"]:
+        raise DemoError(progress.latest["error"])
+    return progress.latest["report"]
 
 
-class _Reports:
-    """The recorder's reports, read as they come.
+class _Progress:
+    """The recorder's lines, read as they come.
 
     Attributes:
         latest: the newest one, empty before the first.
+        moved_at: when the player or the fused stream last got on, by the monotonic clock, s.
         ended: set when the recorder has closed its output.
     """
 
     def __init__(self, recorder: subprocess.Popen[str]) -> None:
         self.latest: dict[str, Any] = {}
+        self.moved_at = time.monotonic()
         self.ended = threading.Event()
         self._stdout = recorder.stdout
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
+        position = None
         for line in self._stdout:
             self.latest = json.loads(line)
+            moved_to = self.latest.get("fused_frames"), playback_values(self.latest.get("statuses", {}))
+            if moved_to != position:
+                position, self.moved_at = moved_to, time.monotonic()
         self.ended.set()
 
 
-def _live_line(report: dict[str, Any]) -> str:
-    frames = report.get("statuses", {}).get("fusion: frames", {}).get("values", {})
-    if not report.get("fused_frames"):
+def _live_line(progress: dict[str, Any]) -> str:
+    if not progress.get("fused_frames"):
         return "waiting for the cameras and the engine ..."
+    frames = fusion_values(progress["statuses"], "frames")
+    latency = ""
+    if progress["viewer_latency_ms_p50"] is not None:
+        latency = (
+            f"stamp to viewer {progress['viewer_latency_ms_p50']:5.1f} ms p50"
+            f" {progress['viewer_latency_ms_p99']:5.1f} ms p99   "
+        )
     return (
-        f"{report['recent_rate_hz']:5.1f} Hz   stamp to viewer {report['viewer_latency_ms_p50']:5.1f} ms p50"
-        f" {report['viewer_latency_ms_p99']:5.1f} ms p99   {report['fused_frames']} fused"
-        f"   superseded {frames.get('pairs_superseded', '0')}   unpaired {frames.get('rgb_unpaired', '0')}"
-        f"   rejected {frames.get('rgb_rejected', '0')}"
+        f"{progress['recent_rate_hz']:5.1f} Hz   {latency}{progress['fused_frames']} fused"
+        f"   superseded {frames.get('pairs_superseded', 0)}   unpaired {frames.get('rgb_unpaired', 0)}"
+        f"   rejected {frames.get('rgb_rejected', 0)}"
     )
 
 
-def _report(final: dict[str, Any], source: str, seconds: float, output: Path) -> dict[str, Any]:
-    """The recorder's last report and the nodes' last diagnostics as one object with numbers."""
-    values = {
-        name.partition(": ")[2]: {key: _number(value) for key, value in status["values"].items()}
-        for name, status in final["statuses"].items()
-    }
-    latency, frames, playback = values["latency"], values["frames"], values["playback"]
-    return {
-        "fused_rate_hz": final["fused_rate_hz"],
-        "latency_ms_p50": latency["latency_ms_p50"],
-        "latency_ms_p99": latency["latency_ms_p99"],
-        "viewer_latency_ms_p50": final["viewer_latency_ms_p50"],
-        "viewer_latency_ms_p99": final["viewer_latency_ms_p99"],
-        "viewer_latency_ms_max": final["viewer_latency_ms_max"],
-        "outside_engine_ms_p50": latency["outside_engine_ms_p50"],
-        "outside_engine_ms_p99": latency["outside_engine_ms_p99"],
-        "latency_beside_engine_ms_p50": latency["latency_beside_engine_ms_p50"],
-        "latency_beside_engine_ms_p99": latency["latency_beside_engine_ms_p99"],
-        "stages": {key: value for key, value in latency.items() if key.startswith("stage_")},
-        "ledger": frames,
-        "transport": {
-            "pairs_sent": playback["published_pairs"],
-            "thermal_lost": playback["published_pairs"] - frames["thermal_received"],
-            "rgb_lost": playback["published_pairs"] - frames["rgb_received"],
-            "fused_lost": frames["pairs_published"] + frames["passed_through"] - final["fused_frames"],
-        },
-        "engine": values["engine"],
-        "output": {
-            "video": str(output / "fused.mp4"),
-            "contact_sheet": str(output / "contact_sheet.png"),
-            "frames": final["fused_frames"],
-        },
-        "source": {"description": playback["source"], "name": source, "seconds": seconds},
-        "machine": {
-            "cpus": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "version": __version__,
-    }
-
-
-def _number(text: str) -> bool | int | float | str:
-    """A diagnostic value as what it says: they travel as text."""
-    if text in ("True", "False"):
-        return text == "True"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _print_summary(report: dict[str, Any]) -> None:
-    ledger, engine, lost = report["ledger"], report["engine"], report["transport"]
-    print(f"source   {report['source']['description']}")
-    print(f"engine   {engine['model']} {engine['precision']} by {engine['backend']} on {engine['device']}")
-    print(f"rate     {report['fused_rate_hz']:.1f} Hz, {report['output']['frames']} fused images")
-    print(
-        f"latency  {report['viewer_latency_ms_p50']:.1f} ms p50, {report['viewer_latency_ms_p99']:.1f} ms p99 from"
-        f" stamp to viewer; engine {report['stages']['stage_engine_ms_p50']:.1f} ms p50,"
-        f" rest of the node {report['outside_engine_ms_p50']:.1f} ms p50"
-    )
-    print(
-        f"ledger   {ledger['pairs_formed']} pairs: {ledger['pairs_published']} published,"
-        f" {ledger['pairs_superseded']} superseded, {ledger['pairs_failed']} failed;"
-        f" {'balanced' if ledger['balanced'] else 'NOT BALANCED'};"
-        f" lost in transport: {lost['thermal_lost']} thermal, {lost['rgb_lost']} rgb, {lost['fused_lost']} fused"
-    )
-    print(f"video    {report['output']['video']}\npicture  {report['output']['contact_sheet']}")
+def _interrupt_on_termination() -> None:
+    """Make SIGTERM and a closed terminal end the children as Ctrl-C does: they have sessions of their own."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup it is ignored, and shall be
+            signal.signal(number, signal.default_int_handler)
 
 
 def _last_line(log: Path) -> str:

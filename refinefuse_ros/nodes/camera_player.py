@@ -188,7 +188,8 @@ class CameraPlayer(Node):
         playing = "finished" if self._done else ("playing" if self._published else "waiting for subscribers")
         values = {
             "source": self._source.description,
-            "published_pairs": self._published,
+            "thermal_published": self._published,
+            "rgb_published": self._published,
             "late_pairs": self._late,
             "finished": self._done,
         }

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import cv2
@@ -60,8 +61,10 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
         create: makes the node; rclpy is up.
         after_start: what to do once, before spinning.
 
-    `UserError` and `ValueError` (a refused parameter) become one line on standard error and status 1. rclpy's signal
-    handlers are left out: they shut the context down under a running callback, and publishers with it.
+    `UserError` and `ValueError` (a refused parameter) become one line on standard error and status 1. So does the error
+    that a node has in its `failure` after it was closed; raised in a callback, the events executor would print it with
+    a traceback. rclpy's signal handlers are left out: they shut the context down under a running callback, and
+    publishers with it.
     """
     stop = threading.Event()
 
@@ -77,25 +80,34 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
     node: Node | None = None
     try:
         node = create()
-        executor = _create_executor()
-        executor.add_node(node)
-        if after_start is not None:
-            after_start(node)
-        while not stop.is_set() and not getattr(node, "finished", False):
-            _spin_once(executor, node)
-        return 0
-    except ExternalShutdownException:
+        try:
+            _spin(node, after_start, stop)
+        finally:
+            close = getattr(node, "close", None)
+            if close is not None:
+                close()
+        failure = getattr(node, "failure", None)
+        if failure is not None:
+            raise failure
         return 0
     except (UserError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     finally:
         if node is not None:
-            close = getattr(node, "close", None)
-            if close is not None:
-                close()
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _spin(node: Node, after_start: Callable[[Node], None] | None, stop: threading.Event) -> None:
+    """Handle callbacks until `stop`, the node's own end, or that of the context."""
+    executor = _create_executor()
+    executor.add_node(node)
+    if after_start is not None:
+        after_start(node)
+    with suppress(ExternalShutdownException):
+        while not stop.is_set() and not getattr(node, "finished", False):
+            _spin_once(executor, node)
 
 
 def _create_executor() -> Executor:

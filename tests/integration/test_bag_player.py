@@ -20,7 +20,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from refinefuse_ros.evaluation.bag_writing import START_NS, write_bag
 from refinefuse_ros.image.sources import ImagePair
+from refinefuse_ros.nodes.bag_player import ROUND_PAUSE_S
 from refinefuse_ros.nodes.messages import to_ns
+from refinefuse_ros.nodes.sent_times import read_sent_times
 
 pytestmark = pytest.mark.integration
 
@@ -57,14 +59,20 @@ def test_the_fusion_node_fuses_a_bag_in_its_own_time(rig, tmp_path: Path) -> Non
     playback = "bag_player: playback"
     assert rig.spin_until(lambda: rig.statuses.get(playback, {}).get("finished") == "True"), rig.output()
     assert process.wait(10) == 0
-    assert rig.spin_until(lambda: len(rig.fused) == len(rig.fused_infos) == 20, 10), (rig.statuses, rig.output())
-    assert stamps_ms(rig.fused) == [100 * index for index in range(20)]
+
+    def settled() -> bool:
+        published, superseded = (int(rig.value("frames", f"pairs_{name}")) for name in ("published", "superseded"))
+        return len(rig.fused) == len(rig.fused_infos) == published == 20 - superseded
+
+    assert rig.spin_until(settled, 10), (rig.statuses, rig.output())
+    assert len(rig.fused) >= 15  # a busy machine may supersede some
+    assert stamps_ms(rig.fused) == sorted({100 * index for index in range(20)} & set(stamps_ms(rig.fused)))
     assert rig.fused_infos[0].k[2] == 31.5  # the bag's own CameraInfo
     times = [clock.clock.sec * 10**9 + clock.clock.nanosec for clock in clocks]
     assert times == sorted(times)
     assert START_NS <= times[0] < times[-1] <= START_NS + 1_900_000_000
     assert rig.statuses[playback]["rgb_published"] == "20"
-    assert rig.statuses[playback]["late_messages"] == "0"
+    assert int(rig.statuses[playback]["late_messages"]) <= 2
 
 
 def test_plays_a_part_faster_and_over_again(rig, tmp_path: Path) -> None:
@@ -102,5 +110,42 @@ def test_a_bag_that_cannot_be_played_is_one_sentence(rig, tmp_path: Path) -> Non
 def test_a_start_behind_the_end_is_one_sentence(rig, tmp_path: Path) -> None:
     write_bag(Numbered(3), tmp_path / "bag")
     process = rig.start("bag_player", bag=str(tmp_path / "bag"), start_s=100.0, loop=True, exit_at_end=True)
-    assert process.wait(20) == 0
-    assert "holds no readable camera message after 100 s" in process.output
+    assert process.wait(20) == 1
+    assert process.output.strip().splitlines()[-1] == (
+        f"error: {tmp_path / 'bag'} holds no readable camera message after 100 s."
+    )
+
+
+def test_rounds_from_memory_note_when_each_stamp_was_published(rig, tmp_path: Path) -> None:
+    write_bag(Numbered(5), tmp_path / "bag")
+    rgb = collect(rig, Image, "rgb/image_raw")
+    collect(rig, Image, "thermal/image_raw")
+    process = rig.start(
+        "bag_player",
+        bag=str(tmp_path / "bag"),
+        rounds=3,
+        preload=True,
+        sent_times=str(tmp_path / "sent.json"),
+        exit_at_end=True,
+        wait_for_subscribers=1,
+    )
+    before_ns = time.monotonic_ns()
+    assert rig.spin_until(lambda: len(rgb) == 15), rig.output()
+    assert stamps_ms(rgb) == [0, 100, 200, 300, 400] * 3
+    assert process.wait(10) == 0
+    rounds = read_sent_times(tmp_path / "sent.json")
+    assert [[frame.stamp_ns for frame in sent] for sent in rounds] == [[to_ns(m.header.stamp) for m in rgb[:5]]] * 3
+    times = [frame.at_ns for sent in rounds for frame in sent]
+    assert before_ns < times[0]
+    assert times == sorted(times)
+    assert times[-1] < time.monotonic_ns()
+    assert rounds[1][0].at_ns - rounds[0][-1].at_ns > ROUND_PAUSE_S * 0.9e9
+
+
+def test_a_bag_larger_than_a_quarter_of_memory_is_not_held(rig, tmp_path: Path, monkeypatch) -> None:
+    write_bag(Numbered(5), tmp_path / "bag")
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.sysconf = lambda name: 100\n")  # a small machine
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process = rig.start("bag_player", bag=str(tmp_path / "bag"), preload=True)
+    assert process.wait(20) == 1
+    assert "a quarter of this machine's memory, and cannot be held in it" in process.output.strip().splitlines()[-1]

@@ -49,7 +49,7 @@ def test_plays_a_folder_in_order_at_its_rate_with_camera_infos(rig, tmp_path) ->
     assert (info.width, info.height, info.header.frame_id) == (48, 40, "rgb_optical_frame")
     finished = rig.spin_until(lambda: rig.statuses.get("camera_player: playback", {}).get("finished") == "True", 5)
     assert finished
-    assert rig.statuses["camera_player: playback"]["published_pairs"] == "8"
+    assert rig.statuses["camera_player: playback"]["rgb_published"] == "8"
 
 
 def test_a_source_that_cannot_be_played_is_one_sentence(rig) -> None:

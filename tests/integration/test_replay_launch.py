@@ -1,0 +1,90 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""`ros2 launch refinefuse_ros replay.launch.py`, from a workspace it is installed in: the verdict, and a clean end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
+
+from ament_index_python.packages import get_package_share_directory
+
+from refinefuse_ros.evaluation.bag_writing import write_bag
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.sources import SyntheticPairs
+from refinefuse_ros.resources import PACKAGE
+
+pytestmark = pytest.mark.integration
+
+_domains = itertools.count(os.getpid() * 3)
+
+
+def can_launch() -> bool:
+    try:
+        get_package_share_directory(PACKAGE)
+    except (LookupError, OSError):  # not installed in a workspace; no workspace at all
+        return False
+    return shutil.which("ros2") is not None
+
+
+if not can_launch():
+    pytest.skip("needs ros2 launch and a workspace with this package", allow_module_level=True)
+
+
+def launch(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    write_bag(SyntheticPairs(ImageSize(96, 64)), tmp_path / "bag", seconds=2, thermal_rate_hz=9)
+    return subprocess.Popen(
+        ["ros2", "launch", PACKAGE, "replay.launch.py", "player:=refinefuse", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"ROS_DOMAIN_ID": str(1 + next(_domains) % 101)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def children_of(process_id: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process_id)], capture_output=True, text=True)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def test_plays_to_the_end_and_gives_the_verdict(tmp_path: Path) -> None:
+    process = launch(tmp_path, "bag:=bag")
+    said, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, said
+    assert "from publication to viewer" in said
+    report = json.loads((tmp_path / "out" / "replay" / "report.json").read_text())
+    frames = report["frames"]
+    assert frames["sent"] == 60 == frames["fused"] + frames["unpaired"] + frames["missed"]
+    assert (tmp_path / "out" / "replay" / "fused.mp4").is_file()
+
+
+def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
+    process = launch(tmp_path, "bag:=bag")
+    while "playing" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(0.5)
+    children = children_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_a_bag_that_is_not_there_is_status_1(tmp_path: Path) -> None:
+    process = launch(tmp_path, "bag:=none")
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "none does not exist; give a bag's folder, or its .mcap or .db3 file." in said
