@@ -474,6 +474,8 @@ def _train(options: argparse.Namespace) -> None:
         raise UserError(f"Training needs {error.name}, which is not installed; install the extra train.") from error
 
     result = train(options.config, options.overrides, dry_run=options.dry_run, quiet=options.json)
+    if result is None:  # the first process of a distributed run speaks for all
+        return
     if options.json:
         print(json.dumps(result.to_dict(), indent=2))
     elif result.weights is not None:

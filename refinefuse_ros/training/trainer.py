@@ -66,7 +66,9 @@ class TrainResult:
         return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
-def train(config_path: Path, overrides: Sequence[str] = (), dry_run: bool = False, quiet: bool = False) -> TrainResult:
+def train(
+    config_path: Path, overrides: Sequence[str] = (), dry_run: bool = False, quiet: bool = False
+) -> TrainResult | None:
     """Train a network, or go on training it, and export it.
 
     The run's folder gets checkpoints/last.ckpt after every epoch, csv/ and tensorboard/ logs, samples/ and, at
@@ -78,6 +80,9 @@ def train(config_path: Path, overrides: Sequence[str] = (), dry_run: bool = Fals
         dry_run: do two steps of everything (reading all data, training, validation, checkpoint, export) in a
             temporary folder, and leave nothing.
         quiet: no progress bar.
+
+    Returns:
+        What the run made; None in all but the first process of several that train together.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -94,10 +99,10 @@ def train(config_path: Path, overrides: Sequence[str] = (), dry_run: bool = Fals
             config = replace(config, output=Path(folder))
         stack.enter_context(_clear_sentences(config))
         result = _run(config, dry_run, quiet)
-    return replace(result, weights=None, graph=None) if dry_run else result
+    return replace(result, weights=None, graph=None) if result and dry_run else result
 
 
-def _run(config: TrainConfig, dry_run: bool, quiet: bool) -> TrainResult:
+def _run(config: TrainConfig, dry_run: bool, quiet: bool) -> TrainResult | None:
     started = time.perf_counter()
     checkpoint = _checkpoint_to_resume(config)
     lightning.seed_everything(config.trainer.seed, verbose=False)
@@ -111,6 +116,8 @@ def _run(config: TrainConfig, dry_run: bool, quiet: bool) -> TrainResult:
             " check trainer.accelerator, devices, nodes, strategy and precision."
         ) from error
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    if not trainer.is_global_zero:
+        return None
     result = TrainResult(
         output=config.output,
         weights=config.output / f"{config.name}.safetensors",
@@ -120,8 +127,7 @@ def _run(config: TrainConfig, dry_run: bool, quiet: bool) -> TrainResult:
         seconds=time.perf_counter() - started,
         metrics={name: float(value) for name, value in trainer.callback_metrics.items()},
     )
-    if trainer.is_global_zero:
-        _export(module.averaged, config.name, result.weights, result.graph)
+    _export(module.averaged, config.name, result.weights, result.graph)
     return result
 
 

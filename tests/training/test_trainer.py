@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,10 +59,25 @@ def test_a_run_trains_logs_pictures_and_exports_a_model_that_fuses(run: Run, tmp
     assert {"samples/epoch_0001_0.png", "samples/epoch_0002_0.png"} <= made
     assert any(name.startswith("tensorboard/") for name in made)
     data = tmp_path / "data"
-    fused = fuse_files(
-        data / "thermal" / "a.png", data / "rgb" / "a.png", tmp_path / "f.png", EngineRequest(str(result.graph)), True
-    )
+    request = EngineRequest(str(result.graph))
+    fused = fuse_files(data / "thermal" / "a.png", data / "rgb" / "a.png", tmp_path / "f.png", request, quiet=True)
     assert fused.fused == 1
+
+
+def test_two_processes_train_together_and_one_speaks_for_both(run: Run, tmp_path: Path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    settings = [f"data.root={tmp_path / 'data'}", "trainer.devices=2", "data.batch=1"]
+    done = subprocess.run(
+        [*torchrun, "-m", "refinefuse_ros.cli", "train", str(tmp_path / "c.yaml"), *settings, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout)
+    assert (result["epochs"], result["steps"]) == (2, 4)
+    assert Path(result["weights"]).is_file()
 
 
 def test_ctrl_c_loses_at_most_the_epoch_and_the_resumed_run_is_the_same(
