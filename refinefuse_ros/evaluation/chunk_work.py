@@ -18,6 +18,7 @@ from refinefuse_ros.evaluation.flicker import Flicker, Planes
 from refinefuse_ros.evaluation.metrics import average_gradient, entropy, evaluate_pair, spatial_frequency
 from refinefuse_ros.evaluation.metrics import to_grey as grey_of_bgr
 from refinefuse_ros.evaluation.pictures import encode_moment
+from refinefuse_ros.evaluation.ranking import Ranked, worst_first
 from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, badness
 from refinefuse_ros.evaluation.verdict import Picture
 from refinefuse_ros.image.colour import join_luma, split_luma, to_grey
@@ -29,7 +30,6 @@ from refinefuse_ros.pipeline import FusionPipeline
 THERMAL: Final = "thermal"
 RGB: Final = "rgb"
 """The sources' names beside the methods' labels, where their own flicker is measured like a method's."""
-KEPT_WORST: Final = 3
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def _to_bgr(frame: Frame) -> np.ndarray:
 def _measure(fused: _Fused) -> PairResult:
     planes = fused.planes
     metrics = {label: evaluate_pair(planes.ir, planes.vis, plane) for label, plane in planes.fused.items()}
-    return PairResult(fused.pair.name, metrics, _source_values(planes.ir), _source_values(planes.vis))
+    second = None if fused.pair.seconds is None else int(fused.pair.seconds)
+    return PairResult(fused.pair.name, second, metrics, _source_values(planes.ir), _source_values(planes.vis))
 
 
 def _source_values(plane: np.ndarray) -> SourceValues:
@@ -168,10 +169,10 @@ def _worst(chunk: Chunk, results: list[PairResult]) -> set[int]:
     for label in {label for result in results for label in result.metrics}:
         for name in METRIC_NAMES:
             limit = chunk.limits.get((label, name), float("-inf"))
-            ranked = sorted(
-                (-badness(name, getattr(result.metrics[label], name)), i)
+            ranked = worst_first(
+                Ranked(badness(name, getattr(result.metrics[label], name)), i, result.second)
                 for i, result in enumerate(results)
                 if label in result.metrics
             )
-            found |= {i for turned, i in ranked[:KEPT_WORST] if -turned > limit}
+            found |= {pair.index for pair in ranked if pair.badness > limit}
     return found

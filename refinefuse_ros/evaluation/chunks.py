@@ -90,9 +90,17 @@ class SourceValues:
 
 @dataclass(frozen=True)
 class PairResult:
-    """What was found of one pair: each method's metrics by label, and the sources' own values."""
+    """What was found of one pair.
+
+    Attributes:
+        name: as in `PairScore`.
+        second: the whole second of the source that it lies in; None for stills.
+        metrics: each method's, by label.
+        thermal, rgb: the sources' own values.
+    """
 
     name: str
+    second: int | None
     metrics: dict[str, PairMetrics]
     thermal: SourceValues
     rgb: SourceValues

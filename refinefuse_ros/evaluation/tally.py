@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.evaluation.chunk_work import KEPT_WORST, RGB, THERMAL
+from refinefuse_ros.evaluation.chunk_work import RGB, THERMAL
 from refinefuse_ros.evaluation.chunks import ChunkResult, SourceValues
 from refinefuse_ros.evaluation.flicker import Flicker
 from refinefuse_ros.evaluation.pictures import Moments
+from refinefuse_ros.evaluation.ranking import KEPT_WORST, Ranked, worst_first
 from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore, badness
 from refinefuse_ros.evaluation.verdict import Gallery, Method, Picture, SourceNumbers
 
@@ -38,12 +39,11 @@ class Tally:
         self._engines: dict[str, dict[str, str]] = {}
         self._moments = moments
         self._pictures: dict[int, Picture] = {}
-        # By label and metric the worst pairs so far as (badness, index), the worst first.
-        self._worst: dict[tuple[str, str], list[tuple[float, int]]] = {}
+        self._worst: dict[tuple[str, str], list[Ranked]] = {}  # by label and metric
 
     def limits(self) -> dict[tuple[str, str], float]:
         """As in `Chunk`: what a pair's badness must exceed to be among the worst so far."""
-        return {key: worst[-1][0] for key, worst in self._worst.items() if len(worst) == KEPT_WORST}
+        return {key: worst[-1].badness for key, worst in self._worst.items() if len(worst) == KEPT_WORST}
 
     def add(self, result: ChunkResult) -> None:
         """Take the next chunk's result.
@@ -59,7 +59,8 @@ class Tally:
             for label, metrics in pair.metrics.items():
                 self._scores[label].append(PairScore(pair.name, metrics))
                 for name in METRIC_NAMES:
-                    self._rank((label, name), badness(name, getattr(metrics, name)), index)
+                    ranked = Ranked(badness(name, getattr(metrics, name)), index, pair.second)
+                    self._worst[label, name] = worst_first([*self._worst.get((label, name), []), ranked])
         if result.flicker:
             self._flicker.extend(result.flicker)
         self._pictures |= result.pictures
@@ -83,18 +84,12 @@ class Tally:
     def gallery(self) -> Gallery:
         worst: dict[str, dict[str, list[Picture]]] = {}
         for (label, name), ranked in self._worst.items():
-            worst.setdefault(label, {})[name] = [self._pictures[index] for _, index in ranked]
+            worst.setdefault(label, {})[name] = [self._pictures[pair.index] for pair in ranked]
         moments = [picture for index, picture in sorted(self._pictures.items()) if self._moments.holds(index)]
         return Gallery(moments, worst)
 
-    def _rank(self, key: tuple[str, str], bad: float, index: int) -> None:
-        worst = self._worst.setdefault(key, [])
-        worst.append((bad, index))
-        worst.sort(key=lambda entry: (-entry[0], entry[1]))
-        del worst[KEPT_WORST:]
-
     def _drop_pictures(self) -> None:
-        worst = {index for ranked in self._worst.values() for _, index in ranked}
+        worst = {pair.index for ranked in self._worst.values() for pair in ranked}
         self._pictures = {
             index: picture for index, picture in self._pictures.items() if index in worst or self._moments.holds(index)
         }
