@@ -56,7 +56,7 @@ def sample_pairs(folder: Path | None, size: ImageSize, count: int) -> Sample:
     if folder is None:
         return Sample(f"{count} pairs of the synthetic street", _street(size, count))
     pairs = spread(open_folder(folder), count)
-    return Sample(f"{len(pairs)} pairs of {folder.resolve().name}", [_planes(pair, size) for pair in pairs])
+    return Sample(f"{len(pairs)} pairs of {folder.resolve().name}", [still_planes(pair, size) for pair in pairs])
 
 
 def spread(items: Iterable[Item], count: int) -> list[Item]:
@@ -107,11 +107,11 @@ def compare(exported: Engine, reference: Engine, sample: Sample) -> Comparison:
 def _street(size: ImageSize, count: int) -> list[Planes]:
     scene = SyntheticScene(*size)
     moments = (scene.render(index * scene.PERIOD_S / count) for index in range(count))
-    return [_planes(ImagePair(counts, "mono16", bgr, 0.0), size) for counts, bgr in moments]
+    return [still_planes(ImagePair(counts, "mono16", bgr, 0.0), size) for counts, bgr in moments]
 
 
-def _planes(pair: ImagePair, size: ImageSize) -> Planes:
-    """As the pipeline makes them of a still."""
+def still_planes(pair: ImagePair, size: ImageSize) -> Planes:
+    """What the pipeline gives the engine for a still: thermal and visible, each (H, W) uint8 of `size`."""
     luma, _ = split_luma(fit_to(pair.rgb, size), "bgr8")
     thermal = ThermalNormalizer().normalize(fit_to(pair.thermal, size), stamp_ns=0)
     return np.ascontiguousarray(thermal), np.ascontiguousarray(luma)

@@ -14,19 +14,18 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from refinefuse_ros.bench.report import BenchEntry, BenchReport, Unavailable, check_report_name
 from refinefuse_ros.bench.throughput import Throughput, find_highest_rate
 from refinefuse_ros.bench.timing import ROUNDS, Planes, Timing, time_interleaved
+from refinefuse_ros.comparing import still_planes
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.cuda import has_gpu
 from refinefuse_ros.engine.factory import BACKENDS, LAST_RESORT, PRECISIONS, EngineRequest, create_engine
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.image.colour import split_luma
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.synthetic import SyntheticScene
 from refinefuse_ros.machine import describe_machine, describe_software, gpu_memory_used_mib, resident_mib
 from refinefuse_ros.offline import progress
@@ -228,8 +227,7 @@ def _render(size: ImageSize) -> _Inputs:
     for index in range(_PAIRS):
         thermal, rgb = scene.render(index * scene.PERIOD_S / _PAIRS)
         pairs.append((Frame(0, "thermal", "mono16", thermal), Frame(0, "rgb", "bgr8", rgb)))
-        luma, _ = split_luma(rgb, "bgr8")
-        planes.append((ThermalNormalizer().normalize(thermal, stamp_ns=0), np.ascontiguousarray(luma)))
+        planes.append(still_planes(ImagePair(thermal, "mono16", rgb, 0.0), size))
     return _Inputs(pairs, planes)
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import cv2
 import numpy as np
 
-_STATIC_LEVELS: Final = 2
+from refinefuse_ros.image.steadying import still_pixels
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,7 @@ def _static(before: Planes, now: Planes) -> np.ndarray:
             f"the frame before is {_size(before.ir)} pixels but this one is {_size(now.ir)}; the frames of a video have"
             " one size."
         )
-    change = cv2.max(cv2.absdiff(now.ir, before.ir), cv2.absdiff(now.vis, before.vis))
-    return cv2.compare(change, _STATIC_LEVELS, cv2.CMP_LE)
+    return still_pixels((before.ir, before.vis), (now.ir, now.vis))
 
 
 def _check(planes: Planes) -> None:

@@ -21,6 +21,7 @@ from refinefuse_ros.engine.factory import BACKENDS, EngineRequest, automatic_bac
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.evaluation.chunk_work import ChunkWorker, work_in_process
 from refinefuse_ros.evaluation.chunks import Chunk, ChunkResult, Job
+from refinefuse_ros.machine import cores
 
 # Starting a process and building its engine takes longer than fusing and scoring so few pairs.
 _TOO_FEW_FOR_PROCESSES: Final = 16
@@ -90,11 +91,6 @@ def open_workers(where: Parallelism, requests: Collection[EngineRequest], expect
         return _ThisProcess()
     on_gpu = any(_runs_on_gpu(request) for request in requests)
     return _Processes(where.workers or (1 if on_gpu else cores()))
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _ThisProcess(Workers):

@@ -12,8 +12,14 @@ import numpy as np
 STEADY_FRAMES: Final = 4
 """How many frames are averaged at most: an output depends on so many fused planes, its own counted in."""
 
-_STATIC_LEVELS: Final = 2
+_STILL_LEVELS: Final = 2
 _FACTORS: Final = tuple(12 // frames for frames in range(1, STEADY_FRAMES + 1))
+
+
+def still_pixels(before: tuple[np.ndarray, np.ndarray], now: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """255 where neither of two sources changed by more than 2 grey levels, else 0; all planes are uint8 (H, W)."""
+    change = cv2.max(*(cv2.absdiff(plane, earlier) for plane, earlier in zip(now, before, strict=True)))
+    return cv2.compare(change, _STILL_LEVELS, cv2.CMP_LE)
 
 
 class Steadier:
@@ -47,18 +53,15 @@ class Steadier:
             self._still = np.zeros(fused.shape, np.uint8)
             steadied = fused
         else:
-            self._count_still(thermal, visible)
+            self._count_still((thermal, visible))
             steadied = self._mean(fused)
         self._sources = thermal, visible
         self._fused.appendleft(fused.copy())
         return steadied
 
-    def _count_still(self, thermal: np.ndarray, visible: np.ndarray) -> None:
-        before = self._sources
-        change = cv2.max(cv2.absdiff(thermal, before[0]), cv2.absdiff(visible, before[1]))
-        static = cv2.compare(change, _STATIC_LEVELS, cv2.CMP_LE)
+    def _count_still(self, sources: tuple[np.ndarray, np.ndarray]) -> None:
         longer = cv2.min(cv2.add(self._still, 1), STEADY_FRAMES - 1)
-        self._still = cv2.bitwise_and(longer, static)
+        self._still = cv2.bitwise_and(longer, still_pixels(self._sources, sources))
 
     def _mean(self, fused: np.ndarray) -> np.ndarray:
         # Sums of n planes are brought to twelfths of a level by the factor 12 / n: 12, 6, 4, 3. All of this is a third
