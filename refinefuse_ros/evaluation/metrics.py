@@ -23,10 +23,13 @@ import numpy as np
 
 # Smallest side in pixels that leaves VIF's coarsest scale one whole window.
 MIN_SIDE = 41
+VIF_WINDOWS = (17, 9, 5, 3)
+VIF_NOISE_VARIANCE = 2.0
+# Limit, slope and middle of Qabf's two sigmoids: over the ratio of the strengths, and over the angles' alignment.
+QABF_STRENGTH = (0.9994, 15.0, 0.5)
+QABF_ANGLE = (0.9879, 22.0, 0.8)
 
 _SSIM_WINDOW = 7
-_VIF_WINDOWS = (17, 9, 5, 3)
-_VIF_NOISE_VARIANCE = 2.0
 # Below this a variance of 8-bit levels is rounding: the window is flat.
 _VIF_FLAT_VARIANCE = 1e-6
 _ECG_SIGMA_PX = 6.0
@@ -175,7 +178,7 @@ def vif(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     planes = [ir, vis, fused]
     kept = np.zeros(2)
     offered = np.zeros(2)
-    for scale, size in enumerate(_VIF_WINDOWS):
+    for scale, size in enumerate(VIF_WINDOWS):
         if scale > 0:
             planes = [_gaussian_valid(plane, size, cv2.CV_32F)[::2, ::2].copy() for plane in planes]
         for *references, f in _strips(*planes, overlap=size - 1):
@@ -202,6 +205,7 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """
     _check(2, ir=ir, vis=vis, fused=fused)
     padded = (cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0) for plane in (ir, vis, fused))
+    (limit_g, slope_g, middle_g), (limit_a, slope_a, middle_a) = QABF_STRENGTH, QABF_ANGLE
     preserved = total = 0.0
     for *sources, f in _strips(*padded, overlap=2):
         strength_f, angle_f = _edges(f)
@@ -211,8 +215,8 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
             # Where both are flat the ratio does not matter: its weight, the source's strength, is 0.
             ratio = weaker / np.maximum(stronger, 1.0)
             alignment = 1.0 - np.abs(angle - angle_f) / (np.pi / 2)
-            quality = (0.9994 * 0.9879) / (
-                (1.0 + np.exp(-15.0 * (ratio - 0.5))) * (1.0 + np.exp(-22.0 * (alignment - 0.8)))
+            quality = (limit_g * limit_a) / (
+                (1.0 + np.exp(-slope_g * (ratio - middle_g))) * (1.0 + np.exp(-slope_a * (alignment - middle_a)))
             )
             preserved += _sum(quality * strength)
             total += _sum(strength)
@@ -352,8 +356,8 @@ def _information(variance: np.ndarray, variance_f: np.ndarray, covariance: np.nd
     # g^2 s_x^2 = s_xy^2 / s_x^2, without a negative gain: inverted structure counts as noise.
     signal = np.square(np.maximum(covariance, 0.0)) / np.maximum(variance, _VIF_FLAT_VARIANCE)
     noise = np.maximum(_float32(variance_f - signal), 0.0)
-    kept = _sum(np.log(1.0 + _float32(signal) / (noise + _VIF_NOISE_VARIANCE)))
-    offered = _sum(np.log(1.0 + _float32(variance) / _VIF_NOISE_VARIANCE))
+    kept = _sum(np.log(1.0 + _float32(signal) / (noise + VIF_NOISE_VARIANCE)))
+    offered = _sum(np.log(1.0 + _float32(variance) / VIF_NOISE_VARIANCE))
     return kept, offered
 
 

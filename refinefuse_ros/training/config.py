@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from refinefuse_ros.evaluation.metrics import MIN_SIDE
 from refinefuse_ros.network.model import RefineFuseConfig
 from refinefuse_ros.network.variants import VARIANTS
 from refinefuse_ros.settings import ConfigError, from_mapping, read_mapping
@@ -175,6 +176,11 @@ class TrainConfig:
         if self.data.crop % self.network.size_multiple:
             raise ConfigError(
                 f"data.crop is {self.data.crop}; give a multiple of the network's {self.network.size_multiple} pixels."
+            )
+        if self.loss.vif_weight and self.data.crop < MIN_SIDE:
+            raise ConfigError(
+                f"data.crop is {self.data.crop}, but loss.vif_weight needs crops of {MIN_SIDE} pixels or more;"
+                " enlarge the crops or leave the weight out."
             )
 
 

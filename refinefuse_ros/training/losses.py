@@ -1,21 +1,23 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""What the network is trained towards: intensity, texture and the penalty on structure that neither source
-has.
+"""What the network is trained towards: intensity, texture, the penalty on structure that neither source has,
+and what three metrics still lack.
 
 The article's loss (section "Loss function", its ablation settings A, B and C) and the project's own are
-settings of the same three terms. All images are float (N, 1, H, W) in [0, 1]; every loss is a scalar averaged
+settings of the same terms. All images are float (N, 1, H, W) in [0, 1]; every loss is a scalar averaged
 over all pixels.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from refinefuse_ros.training.filters import gaussian_blur, sobel
+from refinefuse_ros.training.measures import edge_transfer, information_fidelity, sum_of_difference_correlations
 
 __all__ = [
     "FusionLoss",
@@ -44,6 +46,9 @@ class LossConfig:
     texture_gain: the gradients that texture aims at are the sources' times this; the article's is 1.
     intensity_weight, texture_weight, coarse_weight: factors of the three terms. Setting C is texture_weight
         0. The coarse term is 100 times the excess coarse gradient on images in [0, 1].
+    vif_weight, qabf_weight, scd_weight: factors of what each metric lacks to its ideal: 2 - VIF, 1 - Qabf and
+        2 - SCD. They ask for what the other terms only approach; alone they would draw halos, so a greater
+        coarse_weight belongs to them.
     """
 
     intensity: Literal["mask", "mean", "max", "salient_max"] = "salient_max"
@@ -53,6 +58,9 @@ class LossConfig:
     intensity_weight: float = 5.0
     texture_weight: float = 5.0
     coarse_weight: float = 1.0
+    vif_weight: float = 0.0
+    qabf_weight: float = 0.0
+    scd_weight: float = 0.0
 
 
 class FusionLoss(nn.Module):
@@ -75,6 +83,9 @@ class FusionLoss(nn.Module):
             terms["texture"] = config.texture_weight * texture
         if config.coarse_weight:
             terms["coarse"] = config.coarse_weight * 100.0 * excess_coarse_gradient(fused, ir, vis)
+        for name, (ideal, measure) in _MEASURES.items():
+            if weight := getattr(config, f"{name}_weight"):
+                terms[name] = weight * (ideal - measure(fused, ir, vis).mean())
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
 
@@ -97,14 +108,14 @@ def _intensity_salient_max(fused: Tensor, ir: Tensor, vis: Tensor, salient: Tens
 
 
 def _texture_magnitude(fused: Tensor, ir: Tensor, vis: Tensor, gain: float) -> Tensor:
-    strongest = torch.maximum(_sobel(ir).abs(), _sobel(vis).abs())
-    return (_sobel(fused).abs() - gain * strongest).abs().mean()
+    strongest = torch.maximum(sobel(ir).abs(), sobel(vis).abs())
+    return (sobel(fused).abs() - gain * strongest).abs().mean()
 
 
 def _texture_signed(fused: Tensor, ir: Tensor, vis: Tensor, gain: float) -> Tensor:
-    of_ir, of_vis = _sobel(ir), _sobel(vis)
+    of_ir, of_vis = sobel(ir), sobel(vis)
     ir_is_stronger = of_ir.square().sum(dim=1, keepdim=True) > of_vis.square().sum(dim=1, keepdim=True)
-    return (_sobel(fused) - gain * torch.where(ir_is_stronger, of_ir, of_vis)).abs().mean()
+    return (sobel(fused) - gain * torch.where(ir_is_stronger, of_ir, of_vis)).abs().mean()
 
 
 _INTENSITY = {
@@ -114,6 +125,11 @@ _INTENSITY = {
     "salient_max": _intensity_salient_max,
 }
 _TEXTURE = {"magnitude": _texture_magnitude, "signed": _texture_signed}
+_MEASURES = {
+    "vif": (2.0, information_fidelity),
+    "qabf": (1.0, edge_transfer),
+    "scd": (2.0, sum_of_difference_correlations),
+}
 
 
 def contrast_mask(ir: Tensor, vis: Tensor) -> Tensor:
@@ -124,7 +140,7 @@ def contrast_mask(ir: Tensor, vis: Tensor) -> Tensor:
     """
 
     def contrast(x: Tensor) -> Tensor:
-        return _blur(x * x, _CONTRAST_SIGMA) - _blur(x, _CONTRAST_SIGMA).square()
+        return gaussian_blur(x * x, _CONTRAST_SIGMA) - gaussian_blur(x, _CONTRAST_SIGMA).square()
 
     return (contrast(ir) > contrast(vis) + _CONTRAST_MARGIN).to(ir.dtype)
 
@@ -138,9 +154,9 @@ def excess_coarse_gradient(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """
 
     def slope(x: Tensor) -> Tensor:
-        blurred = _blur(x, _COARSE_SIGMA)
+        blurred = gaussian_blur(x, _COARSE_SIGMA)
         # the small constant keeps the square root's slope finite on flat areas
-        return (_sobel(blurred).square().sum(dim=1, keepdim=True) / 64.0 + 1e-12).sqrt()
+        return (sobel(blurred).square().sum(dim=1, keepdim=True) / 64.0 + 1e-12).sqrt()
 
     return F.relu(slope(fused) - torch.maximum(slope(ir), slope(vis))).mean()
 
@@ -152,38 +168,11 @@ def thermal_saliency(ir: Tensor) -> Tensor:
     standard deviations of the image: 0 up to a half, 1 from one and a half on. Call it on whole images: on
     crops it depends on the crop.
     """
-    surroundings = _blur(ir, min(ir.shape[-2:]) / 10.0)
+    surroundings = gaussian_blur(ir, min(ir.shape[-2:]) / 10.0)
     deviation = ir.std(dim=(2, 3), keepdim=True).clamp_min(1e-3)
-    return ((_blur(ir, 1.0) - surroundings) / deviation - 0.5).clamp(0.0, 1.0)
+    return ((gaussian_blur(ir, 1.0) - surroundings) / deviation - 0.5).clamp(0.0, 1.0)
 
 
 def distance_to_teacher(fused: Tensor, teacher: Tensor) -> Tensor:
     """Mean L1 distance between two fused images and between their Sobel gradients: the distillation term."""
-    return (fused - teacher).abs().mean() + (_sobel(fused) - _sobel(teacher)).abs().mean()
-
-
-def _sobel(x: Tensor) -> Tensor:
-    """Horizontal and vertical Sobel gradients of (N, 1, H, W) as (N, 2, H, W); the edge is repeated."""
-    kernel = x.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.stack((kernel, kernel.T))[:, None])
-
-
-def _blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian of (N, 1, H, W), cut at three sigma, mirrored at the border.
-
-    As two matrix products: for wide kernels on one channel that is faster on a CPU than convolutions.
-    """
-    rows, columns = (_blur_matrix(side, sigma, x) for side in x.shape[-2:])
-    return rows @ x @ columns.T
-
-
-def _blur_matrix(side: int, sigma: float, like: Tensor) -> Tensor:
-    """(side, side) matrix whose row i holds the Gaussian's weights of all pixels in the blurred pixel i."""
-    half = min(math.ceil(3.0 * sigma), side - 1)
-    offsets = torch.arange(-half, half + 1, device=like.device)
-    weights = torch.exp(-0.5 * (offsets / sigma).square()).to(like.dtype)
-    centres = torch.arange(side, device=like.device)[:, None]
-    neighbours = (centres + offsets).abs()
-    neighbours = (side - 1) - ((side - 1) - neighbours).abs()  # mirrored without repeating the edge pixel
-    matrix = like.new_zeros(side, side)
-    return matrix.scatter_add_(1, neighbours, (weights / weights.sum()).expand(side, -1))
+    return (fused - teacher).abs().mean() + (sobel(fused) - sobel(teacher)).abs().mean()

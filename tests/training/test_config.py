@@ -89,6 +89,11 @@ def test_a_wrong_setting_is_named(tmp_path: Path, override: str, sentence: str):
         load_config(config_file(tmp_path), [override])
 
 
+def test_vif_is_not_trained_on_crops_smaller_than_its_windows(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"data\.crop is 32, but loss\.vif_weight needs crops of 41"):
+        load_config(config_file(tmp_path), ["data.crop=32", "loss.vif_weight=0.1"])
+
+
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "just text"])
 def test_a_file_without_settings_is_refused(tmp_path: Path, text: str):
     with pytest.raises(ConfigError, match=r"c\.yaml"):
