@@ -13,6 +13,9 @@ from refinefuse_ros.image.frame import ImageSize
 class BackgroundBuild:
     """One engine being built in a thread of its own.
 
+    A process that ends waits for that thread: a library that is left building while the interpreter goes away under it
+    takes the process down with it. `TensorRtLibrary.build` gives up as soon as the process wants to end.
+
     Attributes:
         size: what it is built for.
         error: why it could not be built; empty until then.
@@ -28,7 +31,7 @@ class BackgroundBuild:
         self._engine: Engine | None = None
         self._abandoned = False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._work, args=(build,), name="engine build", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(build,), name="engine build")
         self._thread.start()
 
     @property

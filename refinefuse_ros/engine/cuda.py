@@ -234,7 +234,10 @@ class Gpu:
 
 
 def _call(driver: Any, name: str, *arguments: Any) -> None:
-    function = getattr(driver, name)
+    try:
+        function = getattr(driver, name)
+    except AttributeError as error:
+        raise EngineError(f"The NVIDIA driver is too old, it has no {name}; update it.") from error
     function.argtypes, function.restype = _SIGNATURES[name], c_int
     result = function(*arguments)
     if result == 0:

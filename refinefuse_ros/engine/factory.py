@@ -143,7 +143,13 @@ def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest
             f"The package {' or '.join(backend.requires)} is not installed;"
             " install it as docs/deploy.md says, or use another backend."
         )
-    engine_class = getattr(import_module(backend.module), backend.engine_class)
+    try:
+        engine_class = getattr(import_module(backend.module), backend.engine_class)
+    except (ImportError, OSError, RuntimeError) as error:  # the package is there, something that it needs is not
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise EngineError(
+            f"The backend {name} does not load ({reason}); install what is missing, or use another backend."
+        ) from error
     options: dict[str, Any] = {"rebuild": request.rebuild} if backend.builds else {}
     if backend.counts_threads:
         options["threads"] = request.threads

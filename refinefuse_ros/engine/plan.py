@@ -16,7 +16,7 @@ from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
 PLAN_PRECISIONS = ("fp32", "fp16")
-_OPTIONS = "strongly typed, one static size, no TF32"
+_OPTIONS = "strongly typed, one static size, no TF32, capturable"
 _QUANTIZED = b"QuantizeLinear"
 
 

@@ -7,6 +7,7 @@ Everything in which the two differ, and in which their versions differ, is in th
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,6 +21,7 @@ INPUTS, OUTPUT = ("thermal", "visible"), "fused"
 
 _MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
 _TOLD_TYPES = {"INT8": "int8", "FP16": "fp16", "HALF": "fp16", "BFLOAT": "bf16", "FP32": "fp32", "FLOAT": "fp32"}
+_OLDEST_TENSORRT = 10  # the first whose networks are strongly typed throughout; JetPack 6.0 has 8.6
 _TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX"}
 
 
@@ -147,6 +149,10 @@ class TensorRtLibrary:
         config = builder.create_builder_config()
         config.clear_flag(self.api.BuilderFlag.TF32)  # on by default, and fp32 with a mantissa of fp16
         config.profiling_verbosity = self.api.ProfilingVerbosity.DETAILED  # else the inspector tells only names
+        # TensorRT for RTX: without it, running may allocate memory, which a CUDA graph cannot record.
+        if (flag := getattr(self.api.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)) is not None:
+            config.set_flag(flag)
+        config.progress_monitor = _ends_with_process(self.api)
         self._set_target(config, capability)
         return builder.build_serialized_network(network, config)
 
@@ -233,19 +239,24 @@ def convolution_types(inspected: str) -> list[tuple[str, str]]:
 
 
 def find_library() -> TensorRtLibrary:
-    """TensorRT if it is installed and loads, else TensorRT for RTX.
+    """TensorRT if it is installed, loads and is recent enough, else TensorRT for RTX.
 
     Raises:
-        EngineError: neither is there, or none loads.
+        EngineError: neither is there, or none loads or is recent enough.
     """
     problems = []
     for backend, module in _MODULES.items():
         if find_spec(module) is None:
             continue
         try:
-            return TensorRtLibrary(backend, import_module(module))
+            library = TensorRtLibrary(backend, import_module(module))
         except (ImportError, OSError, RuntimeError) as error:
             problems.append(f"{_TITLES[backend]} does not load ({_one_line(str(error))})")
+            continue
+        if backend == "tensorrt" and int(library.version.partition(".")[0]) < _OLDEST_TENSORRT:
+            problems.append(f"{library.title} is older than {_OLDEST_TENSORRT}")
+            continue
+        return library
     raise EngineError(
         f"{' and '.join(problems) or 'Neither TensorRT nor TensorRT for RTX is installed'};"
         " install one as docs/deploy.md says, or use another backend."
@@ -259,6 +270,23 @@ def _planes(network: Any) -> Iterator[Any]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).rstrip(".")
+
+
+def _ends_with_process(api: ModuleType) -> Any:
+    """A progress monitor that stops a build of minutes in a background thread when the main thread has ended."""
+
+    class Monitor(api.IProgressMonitor):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            api.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None: ...
+
+        def phase_finish(self, phase_name: str) -> None: ...
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            return threading.main_thread().is_alive()
+
+    return Monitor()
 
 
 def _error_log(api: ModuleType) -> Any:

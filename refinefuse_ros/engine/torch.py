@@ -49,7 +49,8 @@ class TorchEngine(Engine):
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
         planes = (torch.tensor(plane[None, None], device=self._device) for plane in (thermal, visible))
         try:
-            with torch.inference_mode():
+            # TF32 is on by default for convolutions on a GPU, and fp32 with a mantissa of fp16
+            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 return self._graph(*planes)[0, 0].cpu().numpy()
         except RuntimeError as error:
             raise EngineError(f"torch failed to run {self.info.model}: {str(error).splitlines()[0]}") from error

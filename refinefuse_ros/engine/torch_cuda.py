@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ class TorchCudaEngine(Engine):
         try:
             self._prepare()
         except RuntimeError as error:
+            self.close()
             raise EngineError(f"torch cannot prepare {files.name} on {name}: {first_line(error)}") from error
 
     def _prepare(self) -> None:
@@ -55,6 +57,7 @@ class TorchCudaEngine(Engine):
         self._thermal, self._visible, self._fused = (plane.numpy()[0, 0] for plane in self._host)
         self._start, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._stream = torch.cuda.Stream(self._device)
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))  # the weights and the planes come from there
         # TF32 is on by default for convolutions, and fp32 with a mantissa of fp16
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
             with torch.cuda.stream(self._stream):
@@ -91,4 +94,6 @@ class TorchCudaEngine(Engine):
 
     def close(self) -> None:
         self._launch = self._network = None
-        self._planes = []
+        self._planes, self._host = [], []
+        with suppress(RuntimeError):  # a GPU that failed has nothing to give back
+            torch.cuda.empty_cache()  # torch would keep it from the engine that takes over

@@ -57,9 +57,9 @@ def cuda_device(device: str) -> torch.device:
         EngineError: it means none, or torch sees no GPU.
     """
     if not torch.cuda.is_available():
-        raise EngineError(
-            f"This torch ({torch.__version__}) sees no GPU; install a CUDA build of it, or use another backend."
-        )
+        cuda = torch.version.cuda
+        advice = f"its CUDA {cuda} may need a newer driver" if cuda else "install a CUDA build of it"
+        raise EngineError(f"This torch ({torch.__version__}) sees no GPU; {advice}, or use another backend.")
     try:
         found = torch.device("cuda" if device == "auto" else device)
     except RuntimeError as error:

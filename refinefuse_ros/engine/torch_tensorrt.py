@@ -28,7 +28,8 @@ from refinefuse_ros.engine.torch_half import cuda_device, first_line, load_deplo
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
-_OPTIONS = {"ir": "dynamo", "require_full_compilation": True, "min_block_size": 1}
+# TF32 is on by default, and fp32 with a mantissa of fp16
+_OPTIONS = {"ir": "dynamo", "require_full_compilation": True, "min_block_size": 1, "disable_tf32": True}
 _ALWAYS_EXPLICIT_SINCE = (2, 10)
 
 
@@ -142,7 +143,7 @@ def explicit_typing(version: str) -> dict[str, bool]:
 def _compile(network: nn.Module, planes: list[Tensor]) -> bytes:
     options = {**_OPTIONS, **explicit_typing(torch_tensorrt.__version__)}
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
-        compiled = torch_tensorrt.compile(network, arg_inputs=planes, **options)
+        compiled = torch_tensorrt.compile(network, arg_inputs=planes, device=planes[0].device, **options)
         path = Path(folder) / "network.ep"
         torch_tensorrt.save(compiled, str(path), arg_inputs=planes)
         return path.read_bytes()

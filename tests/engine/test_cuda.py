@@ -78,6 +78,14 @@ def test_out_of_memory_is_a_sentence(cuda: Any) -> None:
         gpu.device_buffer(12)
 
 
+def test_a_driver_without_an_entry_point_is_too_old(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(driver=cuda)
+    monkeypatch.setattr(type(cuda), "do_cuGraphInstantiateWithFlags", None)
+    with pytest.raises(EngineError, match="driver is too old, it has no cuGraphInstantiateWithFlags; update it"):
+        gpu.capture(gpu.stream(), lambda: None)
+    assert cuda.graphs == {}
+
+
 def test_work_that_fails_ends_its_capture(cuda: Any) -> None:
     gpu = Gpu(driver=cuda)
     stream = gpu.stream()

@@ -6,7 +6,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -80,6 +82,24 @@ def test_a_gpu_whose_backends_do_not_work_is_passed_over_with_the_reasons(monkey
     assert engine.info.reason == (
         "first usable backend; passed over tensorrt: The driver is too old.; torch_cuda: The driver is too old."
     )
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'safetensors'"), OSError("libcudnn.so.9:\ncannot open shared object file")]
+)
+def test_a_backend_that_does_not_load_is_passed_over(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(module: str) -> ModuleType:
+        if module.endswith(".torch_cuda"):
+            raise error
+        return import_module(module)
+
+    monkeypatch.setattr(factory_module, "has_gpu", lambda: True)
+    monkeypatch.setattr(factory_module, "load_driver", lambda: None)
+    monkeypatch.setattr(factory_module, "import_module", load)
+    engine = create_engine(EngineRequest(), SIZE, exclude=["tensorrt"])
+    assert engine.info.backend == "openvino"
+    reason = " ".join(str(error).split())
+    assert f"torch_cuda: The backend torch_cuda does not load ({reason}); install what is" in engine.info.reason
 
 
 @pytest.mark.skipif(has_gpu(), reason="a GPU is here")

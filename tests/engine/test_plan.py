@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -83,6 +87,38 @@ def test_fp32_is_built_when_asked_for_and_weighs_more(library: TensorRtLibrary, 
     assert sizes["fp32"] > sizes["fp16"] + 400_000
 
 
+def test_running_a_plan_can_be_recorded_into_a_cuda_graph(
+    library: TensorRtLibrary, nano: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs: list[Any] = []
+    monkeypatch.setattr(TensorRtLibrary, "_set_target", lambda self, config, capability: configs.append(config))
+    library.build(nano.read_bytes(), (64, 64), "fp32", (8, 6))
+    assert configs[0].get_flag(library.api.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    assert not configs[0].get_flag(library.api.BuilderFlag.TF32)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_process_that_ends_while_a_plan_is_built_ends_well(nano: Path) -> None:
+    code = f"""
+import threading, tensorrt_rtx_bindings
+from pathlib import Path
+from refinefuse_ros.engine import tensorrt_library
+from refinefuse_ros.engine.background import BackgroundBuild
+from refinefuse_ros.image.frame import ImageSize
+
+building = threading.Event()
+library = tensorrt_library.TensorRtLibrary("tensorrt_rtx", tensorrt_rtx_bindings)
+fix_shape = tensorrt_library.TensorRtLibrary._fix_shape
+tensorrt_library.TensorRtLibrary._fix_shape = lambda *arguments: (fix_shape(*arguments), building.set())
+graph = Path({str(nano)!r}).read_bytes()
+build = BackgroundBuild(ImageSize(640, 480), lambda: library.build(graph, (480, 640), "fp32", (8, 6)))
+assert building.wait(60)
+build.abandon()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_odd_sizes_are_padded(library: TensorRtLibrary, nano: Path) -> None:
     key = plan_key(library, "nano", nano, ImageSize(161, 121), "fp16", "", (8, 6))
     assert build_plan(library, nano, key).manifest.key.size == "161x121"
@@ -157,4 +193,12 @@ def test_a_library_that_does_not_load_is_passed_over(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tensorrt_library, "find_spec", lambda module: object())
     monkeypatch.setattr(tensorrt_library, "import_module", fail)
     with pytest.raises(EngineError, match=r"TensorRT does not load \(libnvinfer.* and TensorRT for RTX does not load"):
+        find_library()
+
+
+def test_a_library_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {"tensorrt": SimpleNamespace(__version__="8.6.2.3"), "tensorrt_rtx_bindings": None}
+    monkeypatch.setattr(tensorrt_library, "find_spec", modules.get)
+    monkeypatch.setattr(tensorrt_library, "import_module", modules.get)
+    with pytest.raises(EngineError, match=r"^TensorRT 8\.6\.2\.3 is older than 10; install one as"):
         find_library()

@@ -47,3 +47,15 @@ def test_precisions_and_models_that_cannot_be_had_are_sentences() -> None:
 def test_without_a_gpu_it_says_so() -> None:
     with pytest.raises(EngineError, match="sees no GPU"):
         cuda_device("auto")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "advice"), [(None, "install a CUDA build of it"), ("13.0", "its CUDA 13.0 may need a newer driver")]
+)
+def test_a_torch_that_sees_no_gpu_says_what_it_needs(
+    cuda: str | None, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    with pytest.raises(EngineError, match=advice):
+        cuda_device("auto")

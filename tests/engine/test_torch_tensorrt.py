@@ -63,7 +63,13 @@ def test_the_half_network_is_compiled_completely_and_statically(compiler: Compil
     planes = options.pop("arg_inputs")
     assert [(tuple(plane.shape), plane.dtype) for plane in planes] == [((1, 1, 48, 56), torch.float16)] * 2
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float16}
-    assert options == {"ir": "dynamo", "require_full_compilation": True, "min_block_size": 1}
+    assert options == {
+        "ir": "dynamo",
+        "require_full_compilation": True,
+        "min_block_size": 1,
+        "disable_tf32": True,
+        "device": torch.device("cpu"),  # the stand-in's
+    }
     key = built.manifest.key
     assert built.content == b"compiled"
     assert (key.precision, key.gpu, key.compute_capability, key.size) == ("fp16", "Stand-in GPU", "8.6", "50x41")
