@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -93,7 +93,7 @@ class _Task:
         return sample_pairs(self.calibration, ImageSize(width, height), _CALIBRATION_PAIRS)
 
     def compare(self, start: Callable[[], Engine]) -> Comparison:
-        """Hold the engine that `start` makes against torch, or, without weights, against the graph there is."""
+        """Hold the engine that `start` makes against torch; without torch or weights, against the graph in OpenVINO."""
         sample = sample_pairs(self.pairs, self.working_size, _COMPARED_PAIRS)
         exported = start()
         try:
@@ -380,16 +380,17 @@ def _on_openvino(files: ModelFiles, task: _Task) -> Engine:
 
 
 def _reference(files: ModelFiles, size: ImageSize) -> Engine:
-    if files.weights is None:
-        from refinefuse_ros.engine.openvino import OpenVinoEngine
+    if files.weights is not None:
+        with suppress(ImportError):  # a vehicle has no torch
+            from refinefuse_ros.engine.torch import TorchEngine
 
-        try:
-            return OpenVinoEngine(files, size, "fp32")
-        except EngineError:  # a quantised graph of which nothing else is here
-            return OpenVinoEngine(files, size)
-    from refinefuse_ros.engine.torch import TorchEngine
+            return TorchEngine(files, size)
+    from refinefuse_ros.engine.openvino import OpenVinoEngine
 
-    return TorchEngine(files, size)
+    try:
+        return OpenVinoEngine(files, size, "fp32")
+    except EngineError:  # a quantised graph of which nothing else is here
+        return OpenVinoEngine(files, size)
 
 
 def _capability(text: str) -> tuple[int, int]:

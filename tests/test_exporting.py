@@ -74,6 +74,13 @@ def test_openvino(tmp_path: Path) -> None:
     assert report.comparison.max_difference <= 2
 
 
+def test_without_torch_the_graph_itself_is_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "refinefuse_ros.engine.torch", None)  # an import of it fails
+    report = export_model("nano", "openvino", "fp16", SIZE, tmp_path / "m.xml")
+    assert report.comparison.reference == "openvino in fp32"
+    assert report.comparison.max_difference <= 2
+
+
 def test_pairs_of_ones_own_are_compared_on(tmp_path: Path) -> None:
     write_pairs(tmp_path / "mine", 3)
     report = export_model("nano", "onnx", size=SIZE, output=tmp_path / "m.onnx", pairs=tmp_path / "mine")

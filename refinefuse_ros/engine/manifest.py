@@ -66,8 +66,8 @@ class Comparison:
     """How an engine's pictures differ from those of torch in fp32.
 
     Attributes:
-        reference: what it was held against: "torch in fp32", or where there are no weights for torch, the graph that
-            the engine was made of.
+        reference: what it was held against: "torch in fp32", or where torch or its weights are not there, the graph
+            that the engine was made of.
         ran_on: what ran the exported model.
         pairs: what was fused, such as "4 pairs of the synthetic street".
         max_difference: largest difference of a pixel, in grey levels.
