@@ -167,7 +167,7 @@ def test_balances_with_threads() -> None:
     def camera(stream: Stream) -> None:
         generator = random.Random(stream.value)
         for i in range(frames):
-            if i % 20 == 0:
+            if i % 2 == 0:  # further apart, on a busy machine, one would overrun the other's queue
                 in_step.wait(timeout=30.0)
             rig.receive(stream, i * 10 + generator.randint(0, 12))
 
@@ -194,4 +194,4 @@ def test_balances_with_threads() -> None:
     assert unbalanced == []
     assert (final.thermal.received, final.rgb.received) == (frames, frames)
     assert (final.thermal.in_flight, final.rgb.in_flight, final.pairs.in_flight) == (0, 0, 0)
-    assert final.pairs.formed > frames // 20
+    assert final.pairs.formed > frames // 4
