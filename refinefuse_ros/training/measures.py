@@ -2,7 +2,8 @@
 """Three of the metrics in a form that a network can be trained on: VIF, Qabf and SCD.
 
 `refinefuse_ros.evaluation.metrics` defines them, with their sources; the functions here follow it on float images and
-whole batches. They differ from it only where its form has no useful slope, by less than a hundredth on pictures.
+whole batches. They differ from it where its form has no useful slope and in Qabf's border: on three msrs_val pairs by
+up to 0.014 in Qabf and less than 0.001 in VIF and SCD.
 
 All images are float (N, 1, H, W) in [0, 1]; each function returns one value per image, (N,).
 """
