@@ -1,8 +1,13 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The one kind of failure that is the user's to mend."""
+"""The one kind of failure that is the user's to mend, and how what others raise becomes part of its sentence."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
     """Something outside the code is wrong (a file, a device); the message is one sentence that says what to do."""
+
+
+def one_line(message: object) -> str:
+    """What a library says over several lines as a part of a sentence: on one line, without its full stop."""
+    return " ".join(str(message).split()).rstrip(".")

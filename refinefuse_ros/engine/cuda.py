@@ -11,11 +11,13 @@ import ctypes
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_uint64, c_void_p
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from refinefuse_ros.engine.base import EngineError
+
+_A, _R = TypeVar("_A"), TypeVar("_R")
 
 _LIBRARY = "libcuda.so.1"
 _OUT_OF_MEMORY = 2
@@ -32,6 +34,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
     "cuDevicePrimaryCtxRetain": (POINTER(c_void_p), c_int),
     "cuDevicePrimaryCtxRelease_v2": (c_int,),
+    "cuCtxGetCurrent": (POINTER(c_void_p),),
     "cuCtxSetCurrent": (c_void_p,),
     "cuMemAlloc_v2": (POINTER(c_uint64), c_size_t),
     "cuMemFree_v2": (c_uint64,),
@@ -81,6 +84,22 @@ def has_gpu() -> bool:
     except EngineError:
         return False
     return count.value > 0
+
+
+def in_this_context(work: Callable[[_A], _R]) -> Callable[[_A], _R]:
+    """`work` for another thread, in which this thread's CUDA context will be current; without a driver, as it is."""
+    try:
+        driver = load_driver()
+    except EngineError:
+        return work
+    context = c_void_p()
+    _call(driver, "cuCtxGetCurrent", byref(context))
+
+    def in_context(argument: _A) -> _R:
+        _call(driver, "cuCtxSetCurrent", context)
+        return work(argument)
+
+    return in_context
 
 
 class Gpu:

@@ -13,6 +13,7 @@ from refinefuse_ros.engine.artifacts import ModelFiles, find_model
 from refinefuse_ros.engine.base import MINIMUM_SIDE_PX, Engine, EngineError
 from refinefuse_ros.engine.cache import EngineNotBuiltError
 from refinefuse_ros.engine.cuda import has_gpu, load_driver
+from refinefuse_ros.errors import one_line
 from refinefuse_ros.image.frame import ImageSize
 
 
@@ -146,9 +147,8 @@ def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest
     try:
         engine_class = getattr(import_module(backend.module), backend.engine_class)
     except (ImportError, OSError, RuntimeError) as error:  # the package is there, something that it needs is not
-        reason = " ".join(str(error).split()).rstrip(".")
         raise EngineError(
-            f"The backend {name} does not load ({reason}); install what is missing, or use another backend."
+            f"The backend {name} does not load ({one_line(error)}); install what is missing, or use another backend."
         ) from error
     options: dict[str, Any] = {"rebuild": request.rebuild} if backend.builds else {}
     if backend.counts_threads:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.cuda import in_this_context
+from refinefuse_ros.errors import one_line
+
+_T = TypeVar("_T")
 
 INPUTS, OUTPUT = ("thermal", "visible"), "fused"
 
@@ -72,9 +77,9 @@ class TensorRtLibrary:
         """
         log = _error_log(self.api)
         try:
-            plan = self._build(graph, shape, precision, capability, log)
+            plan = _stoppable(lambda stop: self._build(graph, shape, precision, capability, log, stop))
         except (TypeError, RuntimeError) as error:  # pybind11's way to say that the library gave nothing
-            reason = log.last or _one_line(str(error))
+            reason = log.last or one_line(error)
             raise EngineError(f"{self.title} cannot build here: {reason}; check the NVIDIA driver.") from error
         if plan is None:
             reason = log.last or "no reason given"
@@ -97,7 +102,7 @@ class TensorRtLibrary:
         try:
             engine = self.api.Runtime(log).deserialize_cuda_engine(plan)
         except (TypeError, RuntimeError) as error:
-            log.last = log.last or _one_line(str(error))
+            log.last = log.last or one_line(error)
             engine = None
         if engine is None:
             reason = log.last or "no reason given"
@@ -135,7 +140,13 @@ class TensorRtLibrary:
         return "int8" if any(layer.get_input(0).name in dequantized for layer in convolutions) else found.pop()
 
     def _build(
-        self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int], log: Any
+        self,
+        graph: bytes,
+        shape: tuple[int, int],
+        precision: str,
+        capability: tuple[int, int],
+        log: Any,
+        stop: threading.Event,
     ) -> Any | None:
         builder = self.api.Builder(log)
         network = builder.create_network(self._creation_flags())
@@ -152,7 +163,7 @@ class TensorRtLibrary:
         # TensorRT for RTX: without it, running may allocate memory, which a CUDA graph cannot record.
         if (flag := getattr(self.api.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)) is not None:
             config.set_flag(flag)
-        config.progress_monitor = _ends_with_process(self.api)
+        config.progress_monitor = _progress_monitor(self.api, stop)
         self._set_target(config, capability)
         return builder.build_serialized_network(network, config)
 
@@ -165,7 +176,7 @@ class TensorRtLibrary:
         parser = self.api.OnnxParser(network, log)
         if not parser.parse(graph):
             reason = parser.get_error(0).desc() if parser.num_errors else log.last
-            raise EngineError(f"{self.title} cannot read the graph ({_one_line(reason)}); export or download it again.")
+            raise EngineError(f"{self.title} cannot read the graph ({one_line(reason)}); export or download it again.")
         found = {tensor.name: tensor.dtype for tensor in _planes(network)}
         if found != dict.fromkeys((*INPUTS, OUTPUT), self.api.DataType.UINT8):
             described = ", ".join(f"{name} {kind}" for name, kind in found.items())
@@ -251,7 +262,7 @@ def find_library() -> TensorRtLibrary:
         try:
             library = TensorRtLibrary(backend, import_module(module))
         except (ImportError, OSError, RuntimeError) as error:
-            problems.append(f"{_TITLES[backend]} does not load ({_one_line(str(error))})")
+            problems.append(f"{_TITLES[backend]} does not load ({one_line(error)})")
             continue
         if backend == "tensorrt" and int(library.version.partition(".")[0]) < _OLDEST_TENSORRT:
             problems.append(f"{library.title} is older than {_OLDEST_TENSORRT}")
@@ -268,12 +279,36 @@ def _planes(network: Any) -> Iterator[Any]:
     yield from (network.get_output(index) for index in range(network.num_outputs))
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")
+def _stoppable(build: Callable[[threading.Event], _T]) -> _T:
+    """Run a build of minutes in a thread, and wait for it where Ctrl-C is heard.
+
+    The library calls back into Python from its build (log, progress) and swallows what is raised there, the
+    KeyboardInterrupt of a main thread included.
+
+    Args:
+        build: gives up soon after the event that it is given is set.
+    """
+    stop, outcome = threading.Event(), Future[_T]()
+    in_context = in_this_context(build)
+
+    def work() -> None:
+        try:
+            outcome.set_result(in_context(stop))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=work, name="plan build")
+    thread.start()
+    try:
+        return outcome.result()
+    except KeyboardInterrupt:
+        stop.set()
+        thread.join()
+        raise
 
 
-def _ends_with_process(api: ModuleType) -> Any:
-    """A progress monitor that stops a build of minutes in a background thread when the main thread has ended."""
+def _progress_monitor(api: ModuleType, stop: threading.Event) -> Any:
+    """A progress monitor that stops a build when it is told to, or when the main thread has ended."""
 
     class Monitor(api.IProgressMonitor):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -284,7 +319,7 @@ def _ends_with_process(api: ModuleType) -> Any:
         def phase_finish(self, phase_name: str) -> None: ...
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            return threading.main_thread().is_alive()
+            return threading.main_thread().is_alive() and not stop.is_set()
 
     return Monitor()
 
@@ -299,6 +334,6 @@ def _error_log(api: ModuleType) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (api.ILogger.Severity.ERROR, api.ILogger.Severity.INTERNAL_ERROR):
-                self.last = _one_line(message)
+                self.last = one_line(message)
 
     return ErrorLog()

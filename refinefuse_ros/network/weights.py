@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.network.model import RefineFuse, RefineFuseConfig
 from refinefuse_ros.network.variants import build
 from refinefuse_ros.writing import write_whole
@@ -64,8 +64,7 @@ def load_weights(path: Path) -> tuple[RefineFuse, str]:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
         raise WeightsError(
-            f"the tensors in {path} do not fit its configuration ({reason}); get or export it again."
+            f"the tensors in {path} do not fit its configuration ({one_line(error)}); get or export it again."
         ) from error
     return model.eval(), metadata.get(_NAME_KEY, path.stem)

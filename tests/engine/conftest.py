@@ -98,6 +98,9 @@ class FakeCuda:
 
     def do_cuDevicePrimaryCtxRelease_v2(self, device: int) -> None: ...
 
+    def do_cuCtxGetCurrent(self, context: Any) -> None:
+        context._obj.value = 77
+
     def do_cuCtxSetCurrent(self, context: int) -> None:
         assert context == 77
 

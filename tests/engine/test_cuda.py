@@ -11,7 +11,7 @@ import pytest
 
 from refinefuse_ros.engine import cuda as driver_module
 from refinefuse_ros.engine.base import EngineError
-from refinefuse_ros.engine.cuda import Gpu, has_gpu, load_driver
+from refinefuse_ros.engine.cuda import Gpu, has_gpu, in_this_context, load_driver
 
 
 @pytest.fixture
@@ -69,6 +69,18 @@ def test_closing_a_gpu_that_is_gone_raises_nothing(cuda: Any) -> None:
     gpu.device_buffer(12)
     cuda.refuse = {"cuMemFree_v2": 719, "cuCtxSetCurrent": 719}
     gpu.close()
+
+
+def test_work_of_another_thread_is_done_in_this_threads_context(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_module, "load_driver", lambda: cuda)
+    work = in_this_context(lambda argument: (argument, cuda.calls[-1]))
+    cuda.calls.clear()
+    assert work("argument") == ("argument", "cuCtxSetCurrent")  # the stand-in knows one context, and holds it to that
+
+
+@pytest.mark.usefixtures("no_driver")
+def test_without_a_driver_there_is_no_context_to_work_in() -> None:
+    assert in_this_context(str)(12) == "12"
 
 
 def test_out_of_memory_is_a_sentence(cuda: Any) -> None:

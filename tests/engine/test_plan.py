@@ -119,6 +119,28 @@ build.abandon()
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.usefixtures("library")
+def test_ctrl_c_stops_a_build(nano: Path) -> None:
+    code = f"""
+import os, signal, tensorrt_rtx_bindings
+from pathlib import Path
+from refinefuse_ros.engine import tensorrt_library
+
+library = tensorrt_library.TensorRtLibrary("tensorrt_rtx", tensorrt_rtx_bindings)
+fix_shape = tensorrt_library.TensorRtLibrary._fix_shape
+def press_ctrl_c(*arguments):
+    fix_shape(*arguments)
+    os.kill(os.getpid(), signal.SIGINT)
+tensorrt_library.TensorRtLibrary._fix_shape = press_ctrl_c
+try:
+    library.build(Path({str(nano)!r}).read_bytes(), (480, 640), "fp32", (8, 6))
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
+
+
 def test_odd_sizes_are_padded(library: TensorRtLibrary, nano: Path) -> None:
     key = plan_key(library, "nano", nano, ImageSize(161, 121), "fp16", "", (8, 6))
     assert build_plan(library, nano, key).manifest.key.size == "161x121"
