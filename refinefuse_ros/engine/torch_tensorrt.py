@@ -23,6 +23,7 @@ from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import EngineError, padded_shape
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
 from refinefuse_ros.engine.manifest import EngineKey, Manifest, utc_now
+from refinefuse_ros.engine.tensorrt_library import find_library
 from refinefuse_ros.engine.torch_cuda import TorchCudaEngine
 from refinefuse_ros.engine.torch_half import cuda_device, first_line, load_deployable
 from refinefuse_ros.image.frame import ImageSize
@@ -111,7 +112,7 @@ def obtain_program(
         size=str(size),
         precision=precision,
         backend="torch_tensorrt",
-        backend_version=f"{torch_tensorrt.__version__}, torch {torch.__version__}",
+        backend_version=f"{torch_tensorrt.__version__}, {find_library().title}, torch {torch.__version__}",
         gpu=torch.cuda.get_device_name(gpu),
         compute_capability="{}.{}".format(*torch.cuda.get_device_capability(gpu)),
         options=", ".join(f"{name}={value}" for name, value in _OPTIONS.items()),

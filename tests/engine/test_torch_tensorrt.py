@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ class Compiler(ModuleType):
     def __init__(self) -> None:
         super().__init__("torch_tensorrt")
         self.__version__ = "2.13.0"
+        self.tensorrt = "TensorRT 11.0"
         self.asked: list[tuple[torch.nn.Module, dict[str, Any]]] = []
         self.problem = ""
 
@@ -47,6 +48,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
     monkeypatch.delitem(sys.modules, NAME, raising=False)
     module = importlib.import_module(NAME)
     monkeypatch.setattr(module, "cuda_device", lambda device: torch.device("cpu"))
+    monkeypatch.setattr(module, "find_library", lambda: SimpleNamespace(title=compiler.tensorrt))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Stand-in GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     yield compiler
@@ -83,7 +85,9 @@ def test_the_second_time_it_comes_from_the_cache(compiler: Compiler, tmp_path: P
     assert obtain(cache, may_build=False).content == b"compiled"
     compiler.__version__ = "2.14.0"
     assert "backend_version is 2.13.0" in obtain(cache).note
-    assert len(compiler.asked) == 2
+    compiler.tensorrt = "TensorRT 11.1"
+    assert "and not 2.14.0, TensorRT 11.1, torch" in obtain(cache).note
+    assert len(compiler.asked) == 3
 
 
 def test_a_compiler_that_fails_is_an_engine_error(compiler: Compiler, tmp_path: Path) -> None:
