@@ -483,14 +483,16 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> None:
-    from refinefuse_ros.doctor import examine, print_findings, to_dict
+    from refinefuse_ros.doctor import examine, to_dict
 
-    findings = examine()
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not options.json:
+            print(finding, flush=True)
     result = to_dict(findings)
     if options.json:
         print(json.dumps(result, indent=2))
-    else:
-        print_findings(findings)
     if not result["runs"]:
         raise UserError("The node will not run here; mend what is marked broken.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -38,29 +38,24 @@ class Finding:
     verdict: Verdict
     sentence: str
 
-
-def examine() -> list[Finding]:
-    """Look at everything; takes a second or two, since engines are really built."""
-    return [
-        Finding("package", Verdict.FINE, f"refinefuse_ros {__version__} on Python {platform.python_version()}."),
-        _ros(),
-        _transport(),
-        _optional("message_filters", "sync.policy approximate is not available"),
-        _optional("cv_bridge", "nothing of this package needs it"),
-        *(_model(name) for name in SHIPPED_MODELS),
-        *(_backend(name) for name in BACKENDS),
-        _chosen_engine(),
-        _video(),
-    ]
+    def __str__(self) -> str:
+        return f"{self.verdict.value:6}  {self.subject}: {self.sentence}"
 
 
-def print_findings(findings: list[Finding], write: Callable[[str], None] = print) -> None:
-    """One line a finding, the verdict first."""
-    for finding in findings:
-        write(f"{finding.verdict.value:6}  {finding.subject}: {finding.sentence}")
+def examine() -> Iterator[Finding]:
+    """Look at one thing after the other. Engines are really built and run: where a plan is not cached, in minutes."""
+    yield Finding("package", Verdict.FINE, f"refinefuse_ros {__version__} on Python {platform.python_version()}.")
+    yield _ros()
+    yield _transport()
+    yield _optional("message_filters", "sync.policy approximate is not available")
+    yield _optional("cv_bridge", "nothing of this package needs it")
+    yield from map(_model, SHIPPED_MODELS)
+    yield from map(_backend, BACKENDS)
+    yield _chosen_engine()
+    yield _video()
 
 
-def to_dict(findings: list[Finding]) -> dict[str, Any]:
+def to_dict(findings: Sequence[Finding]) -> dict[str, Any]:
     """For --json: the findings, and whether the node will run."""
     return {
         "runs": all(finding.verdict is not Verdict.BROKEN for finding in findings),
