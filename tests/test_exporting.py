@@ -107,6 +107,12 @@ def test_int8_is_quantised_close_to_torch_and_runs_as_such(format: str, tmp_path
         create_engine(EngineRequest(model=str(model), backend="openvino", precision="fp32"), SIZE)
 
 
+def test_the_most_sensitive_of_the_shipped_models_stands_int8(tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    report = export_model("base", "openvino", "int8", SIZE, tmp_path / "m.xml")
+    assert report.comparison.mean_difference < 0.6  # 1.6 with quantised first convolutions
+
+
 def test_an_int8_graph_is_no_source_for_other_precisions(tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     export_model("nano", "onnx", "int8", SIZE, tmp_path / "m.onnx")

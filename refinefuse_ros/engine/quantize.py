@@ -1,10 +1,11 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """A deployable graph in int8, by nncf after training: which layers are quantised, and how the ranges are found.
 
-Quantised are the convolutions of the encoders, of the decoders, those that join the modalities, and the head of a
-network that blends its sources. What interacts (SFIM, PSIM, FIM: attention maps, products and sums of features), the
-last convolution and all that follows it stay in floating point, and so does the whole head of a network that paints the
-image by itself (Tanh): there, a step of 1 / 255 of the range shows in the picture.
+Quantised are the convolutions of the encoders after their first, of the decoders, those that join the modalities, and
+the head of a network that blends its sources. The first ones, which see the planes themselves, stay in floating point:
+they are little work, and 127 steps cannot hold a plane of 8 bits. So does what interacts (SFIM, PSIM, FIM: attention
+maps, products and sums of features), the last convolution and all that follows it, and the whole head of a network that
+paints the image by itself (Tanh): there, a step of 1 / 255 of the range shows in the picture.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ Planes = tuple[np.ndarray, np.ndarray]
 
 _OPSET = 19  # the first in which quantised tensors may stand between fp16 ones; JetPack's TensorRT 10.3 reads it
 _KEPT_IN_FLOAT = (
+    r".*/encoder_(ir|vis)/levels\.0/.*",
     r".*/interactions\.\d+/(?!fuse/).*",
     r".*/fim/.*",
     r"/model/[^/]*$",
     r"/[^/]*$",
 )
-_FIRST = r".*/encoder_(ir|vis)/levels\.0/.*"
 _HEAD = r".*/head/.*"
 _HEAD_CONVOLUTION = re.compile(r".*/head/head\.(\d+)/")
 _PAINTS = "/model/Tanh"
@@ -49,13 +50,11 @@ def quantize_ir(model: ov.Model, pairs: Sequence[Planes]) -> ov.Model:
         Another model; it keeps the runtime information of the first.
     """
     names = [operation.get_friendly_name() for operation in model.get_ops()]
-    return _quantize(model, [*_KEPT_IN_FLOAT, _kept_of_head(names)], pairs)
+    return _quantize(model, names, pairs)
 
 
 def quantize_onnx(content: bytes, pairs: Sequence[Planes]) -> bytes:
     """Quantise an ONNX graph by QuantizeLinear and DequantizeLinear nodes, signed and symmetric as TensorRT wants them.
-
-    The first convolutions stay in floating point as well: 127 steps cannot hold a plane of 8 bits.
 
     Args:
         content: a serialised deployable graph in fp32.
@@ -66,7 +65,7 @@ def quantize_onnx(content: bytes, pairs: Sequence[Planes]) -> bytes:
     """
     model = onnx.load_from_string(content)
     names = [node.name for node in model.graph.node]
-    quantized = _quantize(model, [*_KEPT_IN_FLOAT, _FIRST, _kept_of_head(names)], pairs)
+    quantized = _quantize(model, names, pairs)
     _make_signed(quantized.graph)
     del quantized.graph.value_info[:]  # they tell the old types
     quantized = version_converter.convert_version(quantized, _OPSET)
@@ -75,8 +74,9 @@ def quantize_onnx(content: bytes, pairs: Sequence[Planes]) -> bytes:
     return bytes(quantized.SerializeToString())
 
 
-def _quantize(model: Any, kept: list[str], pairs: Sequence[Planes]) -> Any:
+def _quantize(model: Any, names: Sequence[str], pairs: Sequence[Planes]) -> Any:
     nncf.set_log_level(logging.ERROR)
+    kept = [*_KEPT_IN_FLOAT, _kept_of_head(names)]
     feeds = [{"thermal": thermal[None, None], "visible": visible[None, None]} for thermal, visible in pairs]
     with redirect_stdout(sys.stderr):  # where progress belongs
         return nncf.quantize(
