@@ -14,7 +14,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
-from refinefuse_ros.launching import fusion_node, large_image_transport, rviz, shared_arguments
+from refinefuse_ros.launching import fusion_node, large_image_transport, raise_if_failed, rviz, shared_arguments
 from refinefuse_ros.resources import PACKAGE
 
 
@@ -23,9 +23,15 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("thermal", default_value="thermal", description="Topic prefix of the thermal camera."),
         DeclareLaunchArgument("rgb", default_value="rgb", description="Topic prefix of the RGB camera."),
         DeclareLaunchArgument(
-            "autostart", default_value="true", description="Configure and activate at start; false leaves that to you."
+            "autostart",
+            default_value="true",
+            description="Configure and activate at start; false leaves that to you. Goes before params_file's.",
         ),
-        DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock, for bag replay."),
+        DeclareLaunchArgument(
+            "use_sim_time",
+            default_value="false",
+            description="Follow /clock, for bag replay. Goes before params_file's.",
+        ),
         DeclareLaunchArgument(
             "cameras",
             default_value="none",
@@ -34,20 +40,23 @@ def generate_launch_description() -> LaunchDescription:
     ]
     use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
     autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
+    camera_topics = [
+        (f"{camera}/{topic}", [LaunchConfiguration(camera), f"/{topic}"])
+        for camera in ("thermal", "rgb")
+        for topic in ("image_raw", "camera_info", "image_raw/compressed")
+    ]
     fusion = fusion_node(
         {"autostart": autostart, "use_sim_time": use_sim_time},
-        [
-            (f"{camera}/{topic}", [LaunchConfiguration(camera), f"/{topic}"])
-            for camera in ("thermal", "rgb")
-            for topic in ("image_raw", "camera_info", "image_raw/compressed")
-        ],
+        camera_topics,
     )
     cameras = Node(
         package=PACKAGE,
         executable="camera_player",
         namespace=LaunchConfiguration("namespace"),
         parameters=[{"source": LaunchConfiguration("cameras"), "use_sim_time": use_sim_time}],
+        remappings=camera_topics,
         output="screen",
+        on_exit=raise_if_failed,
         condition=IfCondition(PythonExpression(["'", LaunchConfiguration("cameras"), "' != 'none'"])),
     )
     return LaunchDescription(

@@ -122,3 +122,11 @@ def test_a_steadied_stream_averages_where_the_sources_stand_still() -> None:
         pipeline.fuse(thermal, rgb)
         assert (pipeline.fuse(thermal, brighter).pixels == expected).all()
         assert ("steady" in pipeline.stages.percentiles()) == (steadier is not None)
+
+
+def test_grey_messages_reach_every_engine_though_their_memory_is_read_only() -> None:
+    pixels = picture()[..., 0].copy()
+    pixels.flags.writeable = False  # as the codec gives a view of a message
+    pipeline = FusionPipeline(create_engine(EngineRequest(), SIZE), ThermalNormalizer())
+    fused = pipeline.fuse(frame(pixels, "mono8"), frame(pixels, "mono8"))
+    assert fused.pixels.shape == (SIZE.height, SIZE.width, 3)

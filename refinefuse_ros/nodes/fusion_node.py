@@ -19,18 +19,16 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.host import EngineHost
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
@@ -45,21 +43,21 @@ from refinefuse_ros.nodes.messages import (
     uncalibrated_camera_info,
 )
 from refinefuse_ros.nodes.parameters import DeclaredParameters
+from refinefuse_ros.nodes.qos import refused_overrides_in_words
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.nodes.synchronizers import create_synchronizer
 from refinefuse_ros.pipeline import FusedImage, FusionPipeline, check_rgb
 from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome
 from refinefuse_ros.stream.slot import LatestSlot
-from refinefuse_ros.stream.timing import NS_PER_MS
+from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S
 
 SUBSCRIPTION_DEPTH = 5
 PUBLISHER_DEPTH = 5
 DIAGNOSTICS_PERIOD_S = 1.0
 # A worker that waits for a pair looks this often for RGB frames whose partner did not come.
 IDLE_POLL_S = 0.005
-LOG_THROTTLE_S = 5.0
-# What rclpy raises for a qos_overrides parameter that is no policy, of another type, or refused.
-QOS_ERRORS = (RuntimeError, InvalidParameterTypeException, InvalidQosOverridesError)
+# The same fault is said again only so much later.
+WARNING_PERIOD_NS = 5 * NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,7 @@ class FusionNode(LifecycleNode):
         self._own_publishers: list[LifecyclePublisher] = []
         self._camera_subscriptions: list[Subscription] = []
         self._camera_infos: dict[Stream, CameraInfo] = {}
+        self._warned_ns: dict[str, int] = {}  # when each kind of fault was last said
         self.start_error = ""
 
     # -- life cycle ----------------------------------------------------------------------------------------------------
@@ -109,7 +108,7 @@ class FusionNode(LifecycleNode):
             self._synchronizer = create_synchronizer(settings.sync_policy, settings.sync_config())
             self._engine = EngineHost(settings.engine_request(), settings.engine_size(), settings.engine_max_failures)
             self._create_publishers()
-        except (UserError, *QOS_ERRORS) as error:
+        except Exception as error:  # rclpy swallows what a transition raises, without a word
             self._release()
             return self._failed(error)
         info = self._engine.info
@@ -130,7 +129,7 @@ class FusionNode(LifecycleNode):
         self._slot: LatestSlot[Pair[Decoded] | Single] = LatestSlot()
         try:
             self._create_subscriptions()
-        except QOS_ERRORS as error:
+        except Exception as error:  # as above
             self._stop_streaming()
             return self._failed(error)
         self._worker = threading.Thread(target=self._work, name="fusion worker")
@@ -158,7 +157,7 @@ class FusionNode(LifecycleNode):
 
     def _failed(self, error: Exception) -> TransitionCallbackReturn:
         """Refuse a transition, keeping the sentence for whoever started the node."""
-        self.start_error = str(error) if isinstance(error, UserError) else f"A QoS override cannot be used: {error}."
+        self.start_error = str(error) if isinstance(error, UserError) else _bug(error)
         self.get_logger().error(self.start_error)
         return TransitionCallbackReturn.FAILURE
 
@@ -171,7 +170,8 @@ class FusionNode(LifecycleNode):
     def _publisher(self, kind: type, topic: str) -> LifecyclePublisher:
         qos = QoSProfile(depth=PUBLISHER_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         overrides = QoSOverridingOptions.with_default_policies()
-        publisher = self.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=overrides)
+        with refused_overrides_in_words():
+            publisher = self.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=overrides)
         self._own_publishers.append(publisher)
         return publisher
 
@@ -185,9 +185,9 @@ class FusionNode(LifecycleNode):
     def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
         qos = QoSProfile(depth=SUBSCRIPTION_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
         overrides = QoSOverridingOptions.with_default_policies()
-        self._camera_subscriptions.append(
-            self.create_subscription(kind, topic, callback, qos, qos_overriding_options=overrides)
-        )
+        with refused_overrides_in_words():
+            subscription = self.create_subscription(kind, topic, callback, qos, qos_overriding_options=overrides)
+        self._camera_subscriptions.append(subscription)
 
     def _stop_streaming(self) -> None:
         for subscription in self._camera_subscriptions:
@@ -232,8 +232,9 @@ class FusionNode(LifecycleNode):
         self._monitor.stages.add("decode", decode_ms)
         self._monitor.stamped(stream, (self.get_clock().now().nanoseconds - frame.stamp_ns) / NS_PER_MS)
         add = self._synchronizer.add_thermal if stream is Stream.THERMAL else self._synchronizer.add_rgb
-        self._book(add(frame.stamp_ns, Decoded(frame, decode_ms, ready_ns), arrival_ns))
-        if stream is Stream.THERMAL and self._passes_through(stream, arrival_ns):
+        outcome = add(frame.stamp_ns, Decoded(frame, decode_ms, ready_ns), arrival_ns)
+        self._book(outcome)
+        if stream is Stream.THERMAL and not outcome.rejected and self._passes_through(stream, arrival_ns):
             self._put(Single(stream, frame))  # without RGB frames the synchroniser would keep it for long
 
     def _book(self, outcome: SyncOutcome[Decoded]) -> None:
@@ -241,8 +242,9 @@ class FusionNode(LifecycleNode):
         self._monitor.ledger.account(outcome)
         for refused in outcome.rejected:
             self._warn(
+                f"{refused.stream} {refused.reason}",
                 f"A {refused.stream} frame was rejected: its stamp of {refused.frame.stamp_ns} ns is {refused.reason};"
-                " check the camera driver's clock."
+                " check the camera driver's clock.",
             )
         now_ns = time.monotonic_ns()
         for left in outcome.unpaired:
@@ -260,26 +262,33 @@ class FusionNode(LifecycleNode):
     def _work(self) -> None:
         while not self._slot.closed:
             job = self._slot.take(IDLE_POLL_S)
-            if isinstance(job, Pair):
-                self._fuse_and_publish(job)
-            elif isinstance(job, Single):
-                self._pass_through(job)
+            try:
+                if isinstance(job, Pair):
+                    self._fuse_and_publish(job)
+                elif isinstance(job, Single):
+                    self._pass_through(job)
+            except Exception as error:  # without its worker the node would stay active and never publish again
+                self._on_failure(job, error)
             self._book(self._synchronizer.poll(time.monotonic_ns()))
 
     def _fuse_and_publish(self, pair: Pair[Decoded]) -> None:
         thermal, rgb = pair.thermal.payload, pair.rgb.payload
         start_ns = time.perf_counter_ns()
         self._monitor.stages.add("wait", (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS)
-        try:
-            fused = self._pipeline.fuse(thermal.frame, rgb.frame)
-        except EngineError as error:
-            self._monitor.ledger.failed()
-            self._warn(f"A pair could not be fused: {error}")
-            return
+        fused = self._pipeline.fuse(thermal.frame, rgb.frame)
         latency_ms = self._publish(fused, rgb.frame, self._camera_infos.get(Stream.RGB))
         busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         work_ms = busy_ms + thermal.decode_ms + rgb.decode_ms
         self._monitor.pair_published(work_ms - fused.engine_ms, latency_ms - fused.engine_ms)
+
+    def _on_failure(self, job: Pair[Decoded] | Single, error: Exception) -> None:
+        """Account for a pair that gave no image, and say why; a change of the engine is a fault of its own."""
+        if isinstance(job, Pair):
+            self._monitor.ledger.failed()
+        if isinstance(error, UserError):
+            self._warn(f"engine {self._engine.info.backend}", f"A pair could not be fused: {error}")
+        else:
+            self._warn(type(error).__name__, f"A frame could not be published: {_bug(error)}")
 
     def _pass_through(self, single: Single) -> None:
         show = self._pipeline.show_thermal if single.stream is Stream.THERMAL else self._pipeline.show_rgb
@@ -307,10 +316,14 @@ class FusionNode(LifecycleNode):
 
     def _reject(self, stream: Stream, error: MalformedImage) -> None:
         self._monitor.ledger.rejected(stream, error.reason)
-        self._warn(f"A {stream} frame was rejected: {error}")
+        self._warn(f"{stream} {error.reason}", f"A {stream} frame was rejected: {error}")
 
-    def _warn(self, sentence: str) -> None:
-        self.get_logger().warning(sentence, throttle_duration_sec=LOG_THROTTLE_S)
+    def _warn(self, fault: str, sentence: str) -> None:
+        """Say a sentence, unless one on the same fault was said just now; rclpy's throttle would take all for one."""
+        now_ns = time.monotonic_ns()
+        if fault not in self._warned_ns or now_ns - self._warned_ns[fault] >= WARNING_PERIOD_NS:
+            self._warned_ns[fault] = now_ns
+            self.get_logger().warning(sentence)
 
     # -- diagnostics and parameters ------------------------------------------------------------------------------------
 
@@ -335,11 +348,16 @@ class FusionNode(LifecycleNode):
 
     def _apply(self, changed: list[Parameter]) -> None:
         """Put live parameters into effect; say of the others that they wait for the next configure."""
-        self._settings = self._declared.read()
+        self._settings = self._declared.read_live(self._settings)
         self._synchronizer.reconfigure(self._settings.sync_config())
         self._pipeline.normalizer.reconfigure(self._settings.normalization_config())
         for name in self._declared.needing_reconfigure(changed):
             self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")
+
+
+def _bug(error: Exception) -> str:
+    """What nobody foresaw, as a sentence."""
+    return f"An unforeseen {type(error).__name__} ({one_line(error)}); please report this as a bug."
 
 
 def start(node: FusionNode) -> None:

@@ -143,11 +143,12 @@ class DeclaredParameters(Generic[Table]):
         Raises:
             ParameterError: one of them is not allowed (possible only for values given at start).
         """
-        values = {
-            field_name: spec.checked(self._node.get_parameter(spec.name).value)
-            for field_name, spec in self._specs.values()
-        }
-        return self._table(**values)
+        return self._table(**{field_name: self._value(spec) for field_name, spec in self._specs.values()})
+
+    def read_live(self, configured: Table) -> Table:
+        """`configured` with the current values of those parameters that take effect at once."""
+        live = {field_name: self._value(spec) for field_name, spec in self._specs.values() if spec.live}
+        return replace(configured, **live)
 
     def refusal(self, parameters: Sequence[Parameter]) -> SetParametersResult | None:
         """Why `parameters` cannot be set, or None where they can (parameters of others are not judged)."""
@@ -165,3 +166,6 @@ class DeclaredParameters(Generic[Table]):
     def needing_reconfigure(self, parameters: Sequence[Parameter]) -> list[str]:
         """The names among `parameters` that take effect only when the node is configured again."""
         return [p.name for p in parameters if p.name in self._specs and not self._specs[p.name][1].live]
+
+    def _value(self, spec: ParameterSpec) -> Any:
+        return spec.checked(self._node.get_parameter(spec.name).value)

@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.nodes.qos import refused_overrides_in_words
 
 T = TypeVar("T")
 
@@ -27,9 +28,14 @@ PREPARING_NICENESS = 19
 
 
 def create_camera_publisher(node: Node, kind: type[Any], topic: str) -> Publisher:
-    """A publisher of one camera topic, whose QoS may be overridden by parameters."""
+    """A publisher of one camera topic, whose QoS may be overridden by parameters.
+
+    Raises:
+        StartError: an override cannot be used.
+    """
     options = QoSOverridingOptions.with_default_policies()
-    return node.create_publisher(kind, topic, QoSProfile(depth=PUBLISHER_DEPTH), qos_overriding_options=options)
+    with refused_overrides_in_words():
+        return node.create_publisher(kind, topic, QoSProfile(depth=PUBLISHER_DEPTH), qos_overriding_options=options)
 
 
 def wait_for_subscribers(publishers: Sequence[Publisher], count: int, stop: threading.Event) -> bool:

@@ -14,12 +14,13 @@ from types import FrameType
 
 import cv2
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
+from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
+from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
 
 # <malloc.h>
@@ -76,10 +77,9 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
     use_large_image_transport()
     keep_freed_memory()
     cv2.setNumThreads(1)  # its pool gains nothing on camera images and takes cores from the engine
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node: Node | None = None
     try:
-        node = create()
+        node = _create_node(create)
         try:
             _spin(node, after_start, stop)
         finally:
@@ -97,6 +97,21 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _create_node(create: Callable[[], Node]) -> Node:
+    """The node, with ROS up.
+
+    Raises:
+        StartError: ROS refuses an argument (`--ros-args`) or one of its own parameters.
+        UserError, ValueError: the node cannot be made.
+    """
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        return create()
+    except (RCLError, UnknownROSArgsError, ParameterException) as error:
+        what = one_line(str(error).partition(", at /")[0])  # the rest is where in rcl's source
+        raise StartError(f"ROS refuses to start the node: {what}; check what is given after --ros-args.") from error
 
 
 def _spin(node: Node, after_start: Callable[[Node], None] | None, stop: threading.Event) -> None:

@@ -74,11 +74,20 @@ class ApproximateSynchronizer(Generic[T]):
         self._lock = threading.Lock()
         self._paired: list[Pair[T]] = []
         self._waiting: dict[Stream, dict[int, Stamped[T]]] = {stream: {} for stream in Stream}
+        self._left: list[StreamFrame[T]] = []  # unpaired since the last outcome
+        self._config: SyncConfig | None = None
         self.reconfigure(config)
 
     def reconfigure(self, config: SyncConfig) -> None:
-        """Start a new message_filters synchroniser; frames that wait in the old one come out as unpaired in `flush`."""
-        self._queue_size = config.queue_size
+        """Start a new message_filters synchroniser; frames that wait in the old one leave unpaired with the next call.
+
+        With the same configuration all goes on as it is.
+        """
+        if config == self._config:
+            return
+        self._config = config
+        with self._lock:
+            self._leave_all()
         self._inputs = {stream: self._filters.SimpleFilter() for stream in Stream}
         approximate = self._filters.ApproximateTimeSynchronizer(
             [self._inputs[Stream.THERMAL], self._inputs[Stream.RGB]], config.queue_size, config.slop_ms / 1000
@@ -97,13 +106,21 @@ class ApproximateSynchronizer(Generic[T]):
 
     def flush(self) -> SyncOutcome[T]:
         with self._lock:
-            left = [StreamFrame(s, frame) for s, frames in self._waiting.items() for frame in frames.values()]
-            self._waiting = {stream: {} for stream in Stream}
-            return SyncOutcome(unpaired=left)
+            self._leave_all()
+            return SyncOutcome(unpaired=self._take_left())
+
+    def _leave_all(self) -> None:
+        """Let every frame that waits go unpaired."""
+        self._left += [StreamFrame(s, frame) for s, frames in self._waiting.items() for frame in frames.values()]
+        self._waiting = {stream: {} for stream in Stream}
+
+    def _take_left(self) -> list[StreamFrame[T]]:
+        left, self._left = self._left, []
+        return left
 
     def _add(self, stream: Stream, frame: Stamped[T]) -> SyncOutcome[T]:
         with self._lock:
-            outcome: SyncOutcome[T] = SyncOutcome()
+            outcome: SyncOutcome[T] = SyncOutcome(unpaired=self._take_left())
             waiting = self._waiting[stream]
             reason = RejectReason.ZERO_STAMP if frame.stamp_ns <= 0 else RejectReason.DUPLICATE_STAMP
             if frame.stamp_ns <= 0 or frame.stamp_ns in waiting:
@@ -112,7 +129,7 @@ class ApproximateSynchronizer(Generic[T]):
             waiting[frame.stamp_ns] = frame
             self._inputs[stream].signalMessage(_StampedMessage(Header(stamp=to_stamp(frame.stamp_ns)), frame))
             outcome.pairs, self._paired = self._paired, []
-            while len(waiting) > self._queue_size:
+            while len(waiting) > self._config.queue_size:
                 outcome.unpaired.append(StreamFrame(stream, waiting.pop(min(waiting))))
             return outcome
 

@@ -117,9 +117,18 @@ def judge_rate(rate_hz: float, min_rate_hz: float, ever_published: bool) -> Judg
 
 
 def judge_latency(latency: Percentiles, budget_ms: float) -> Judgement:
-    """Status `latency`: stamp to publish, in ms, its 99th percentile against the budget."""
+    """Status `latency`: stamp to publish, in ms, its 99th percentile against the budget.
+
+    /clock ticks behind a recording's messages, so stamps may be ahead of it, but not by as much as the budget.
+    """
     if latency.count == 0:
         return Judgement(Level.STALE, "No latency has been measured yet.")
+    if latency.p50 < -budget_ms:
+        return Judgement(
+            Level.WARN,
+            f"The stamps are {-latency.p50:.1f} ms ahead of the node's clock: bring the cameras' clock and it"
+            " together, or set use_sim_time for a recording.",
+        )
     if latency.p99 > budget_ms:
         return Judgement(Level.WARN, f"Latency p99 is {latency.p99:.1f} ms, over the budget of {budget_ms:.1f} ms.")
     return Judgement(Level.OK, f"Latency p99 is {latency.p99:.1f} ms.")
@@ -131,6 +140,10 @@ def judge_frames(ledger: LedgerSnapshot) -> Judgement:
         return Judgement(Level.ERROR, "The frame ledger does not balance: please report this as a bug.")
     if not (ledger.thermal.received or ledger.rgb.received):
         return Judgement(Level.STALE, "No frame has been received yet.")
+    for stream, frames in ((Stream.THERMAL, ledger.thermal), (Stream.RGB, ledger.rgb)):
+        if frames.received and frames.rejected == frames.received:
+            reasons = ", ".join(frames.rejected_by_reason)
+            return Judgement(Level.WARN, f"Every {stream} frame was rejected ({reasons}): see what the node says.")
     if ledger.thermal.received and ledger.rgb.received and not ledger.pairs.formed:
         return Judgement(
             Level.WARN,

@@ -60,6 +60,13 @@ def test_a_source_that_cannot_be_played_is_one_sentence(rig) -> None:
     )
 
 
+def test_a_qos_override_that_is_none_is_one_sentence(rig) -> None:
+    process = rig.start("camera_player", **{"qos_overrides./rgb/image_raw.publisher.reliability": "nonsense"})
+    assert process.wait(20) == 1
+    assert process.output.startswith("error: A QoS override cannot be used: ")
+    assert "nonsense" in process.output
+
+
 def test_ends_on_ctrl_c_while_it_waits(rig) -> None:
     process = rig.start("camera_player", wait_for_subscribers=100, width=64, height=48)
     assert rig.spin_until(lambda: "camera_player: playback" in rig.statuses)

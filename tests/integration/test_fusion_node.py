@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -181,6 +184,36 @@ def test_malformed_messages_are_counted_and_cost_no_other_frame(rig) -> None:
     assert rig.value("frames", "balanced") == "True"
 
 
+def test_8_bit_cameras_are_fused(rig) -> None:
+    first = start_streaming(rig)
+    for index in range(first, first + 3):
+        before = len(rig.fused)
+        for topic, frame in (("thermal/image_raw", thermal_frame(index)), ("rgb/image_raw", rgb_frame(index))):
+            grey = (frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 0]).astype(np.uint8)
+            rig.publish(topic, to_image(Frame(frame.stamp_ns, frame.frame_id, "mono8", grey)))
+        assert rig.spin_until(lambda: len(rig.fused) > before, 5), rig.output()  # noqa: B023
+
+
+def test_each_fault_is_said_whatever_else_was_said_just_now(rig) -> None:
+    first = start_streaming(rig)
+    for index, (topic, message) in enumerate(malformed_messages().values(), start=first):
+        rig.publish(topic, message)
+        fuse_pair(rig, index)
+    for said in ("holds 18425 bytes", "has no pixels", "'yuv9000'", "zero_stamp", "no finite pixel"):
+        assert rig.output().count(said) == 1, rig.output()
+
+
+def test_a_thermal_frame_that_is_rejected_is_not_passed_through(rig) -> None:
+    start_streaming(rig, camera_timeout_ms=100.0)
+    unstamped = to_image(thermal_frame(0))
+    unstamped.header.stamp = to_stamp(0)
+    for _ in range(10):  # alone for longer than the timeout
+        rig.publish("thermal/image_raw", unstamped)
+        rig.spin_for(0.05)
+    assert rig.spin_until(lambda: rig.value("frames", "thermal_rejected_by_reason_zero_stamp") == "10", 5)
+    assert (rig.value("frames", "passed_through"), rig.fused) == ("0", [])
+
+
 def test_other_sizes_are_fused_at_the_rgb_size(rig) -> None:
     first = start_streaming(rig)
     bigger = ImageSize(130, 97)
@@ -274,6 +307,16 @@ def test_what_cannot_start_says_why_in_one_line_and_exits_1(rig, parameters, sen
     assert "Traceback" not in process.output
 
 
+@pytest.mark.parametrize("override", ["rgb/image_raw:=bad topic", "__ns:=car"])
+def test_what_ros_itself_refuses_is_one_line_too(rig, override) -> None:
+    command = [sys.executable, "-m", "refinefuse_ros.nodes.fusion_node", "--ros-args", "-r", override]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 1
+    assert ended.stderr.strip().splitlines()[-1].startswith("error: ROS refuses to start the node: ")
+    assert override in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("topic", ["/fused/image_raw.publisher", "/rgb/image_raw.subscription"])
 def test_a_qos_override_that_is_none_ends_it_with_a_sentence(rig, topic) -> None:
     process = rig.start("fusion_node", **{f"qos_overrides.{topic}.reliability": "nonsense"})
@@ -306,6 +349,16 @@ def test_a_lifecycle_manager_leads_it_through_all_states_twice(rig) -> None:
             done = change_state(rig, transition)
             assert rig.spin_until(done.done, 10), rig.output()
             assert done.result().success
+
+
+def test_what_is_not_live_waits_for_configure_not_for_activate(rig) -> None:
+    first = start_streaming(rig)
+    assert set_parameter(rig, "thermal.transport", "compressed")[0]
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        done = change_state(rig, transition)
+        assert rig.spin_until(done.done, 10), rig.output()
+    assert rig.spin_until(rig.matched, 10), "thermal/image_raw is no longer subscribed"
+    fuse_pair(rig, first)
 
 
 def test_a_transition_that_is_not_allowed_does_not_end_it(rig) -> None:

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""`ros2 launch refinefuse_ros replay.launch.py`, from a workspace it is installed in: the verdict, and a clean end."""
+"""`ros2 launch`, from a workspace the package is installed in: a replay's verdict, a clean end, and failures."""
 
 from __future__ import annotations
 
@@ -42,8 +42,12 @@ if not can_launch():
 
 def launch(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     write_bag(SyntheticPairs(ImageSize(96, 64)), tmp_path / "bag", seconds=2, thermal_rate_hz=9)
+    return launch_file(tmp_path, "replay.launch.py", "player:=refinefuse", *arguments)
+
+
+def launch_file(tmp_path: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["ros2", "launch", PACKAGE, "replay.launch.py", "player:=refinefuse", *arguments],
+        ["ros2", "launch", PACKAGE, name, *arguments],
         cwd=tmp_path,
         env=os.environ | {"ROS_DOMAIN_ID": str(1 + next(_domains) % 101)},
         stdin=subprocess.DEVNULL,
@@ -88,3 +92,11 @@ def test_a_bag_that_is_not_there_is_status_1(tmp_path: Path) -> None:
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "none does not exist; give a bag's folder, or its .mcap or .db3 file." in said
+
+
+def test_cameras_that_cannot_be_played_end_the_launch_of_the_node(tmp_path: Path) -> None:
+    process = launch_file(tmp_path, "fuse.launch.py", "cameras:=/no/such/folder", "thermal:=flir")
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1, said
+    assert "error: /no/such/folder/thermal is not a folder" in said
+    assert "thermal/image_raw:=flir/image_raw" in said  # the player follows the argument as the node does

@@ -49,3 +49,16 @@ def test_approximate_pairs_and_accounts_for_every_frame() -> None:
     assert snapshot.balanced
     assert (snapshot.thermal.in_flight, snapshot.rgb.in_flight) == (0, 0)
     assert (snapshot.rgb.paired, snapshot.rgb.unpaired) == (10, 10)
+
+
+@pytest.mark.skipif(not HAS_MESSAGE_FILTERS, reason="message_filters comes with a ROS install")
+def test_frames_from_before_another_configuration_spoil_no_account() -> None:
+    synchronizer = create_synchronizer("approximate", SyncConfig(slop_ms=10, queue_size=3))
+    for index in range(3):
+        assert not synchronizer.add_rgb((9000 + 100 * index) * MS, index, 0).unpaired
+    synchronizer.reconfigure(SyncConfig(slop_ms=10, queue_size=3))  # another parameter was set
+    assert not synchronizer.add_rgb(9300 * MS, 3, 0).pairs
+    synchronizer.reconfigure(SyncConfig(slop_ms=20, queue_size=3))
+    first = synchronizer.add_rgb(1000 * MS, 4, 0)  # the recording starts anew
+    assert len(first.unpaired) == 3
+    assert not synchronizer.flush().unpaired[1:]

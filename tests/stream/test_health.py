@@ -51,6 +51,24 @@ def test_latency(p99: float, count: int, level: Level) -> None:
     assert is_one_sentence(judgement)
 
 
+def test_stamps_ahead_of_the_node_s_clock_are_no_good_latency() -> None:
+    ahead = Percentiles(p50=-3_600_000.0, p95=-1.0, p99=-1.0, max=-1.0, count=9)
+    level, message = judge_latency(ahead, 150.0)
+    assert (level, "3600000.0 ms ahead" in message) == (Level.WARN, True)
+    behind_by_a_tick = Percentiles(p50=-8.0, p95=2.0, p99=5.0, max=5.0, count=9)
+    assert judge_latency(behind_by_a_tick, 150.0).level is Level.OK
+
+
+def test_frames_of_a_camera_that_are_all_rejected_are_the_message() -> None:
+    ledger = FrameLedger()
+    for stream in Stream:
+        ledger.received(stream)
+    ledger.rejected(Stream.RGB, "encoding")
+    level, message = judge_frames(ledger.snapshot())
+    assert level is Level.WARN
+    assert message.startswith("Every rgb frame was rejected (encoding)")
+
+
 def test_frames_from_nothing_to_pairs() -> None:
     ledger = FrameLedger()
     assert judge_frames(ledger.snapshot()).level is Level.STALE
