@@ -31,8 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except (UserError, OSError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        sentence = f"{error.filename}: {error.strerror}." if error.filename and error.strerror else str(error)
+        print(f"error: {sentence}", file=sys.stderr)
         return 1
     return 0
 
@@ -147,10 +151,24 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--model", default=EngineRequest.model, help="base, nano or a path (default: %(default)s)")
     export.add_argument("--format", required=True, choices=("onnx", "openvino", "tensorrt", "torch-tensorrt"))
     export.add_argument(
-        "--precision", default="auto", choices=("auto", "fp32", "fp16", "int8"), help="default: %(default)s"
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "fp16", "int8"),
+        help="auto is fp32 for onnx and openvino, fp16 for the others, int8 for a plan of an int8 graph"
+        " (default: %(default)s)",
     )
-    export.add_argument("--size", type=_size, help="of the images (default: any for onnx and openvino, else 640x480)")
-    export.add_argument("--output", type=Path, help="file, or for compiled engines folder (default: the engine cache)")
+    export.add_argument(
+        "--size",
+        type=_size,
+        metavar="WIDTHxHEIGHT",
+        help="of the images (default: any for onnx and openvino, else 640x480)",
+    )
+    export.add_argument(
+        "--output",
+        type=Path,
+        help="an .onnx or .xml file (default: the model's name, in this folder);"
+        " for compiled engines a folder (default: the engine cache)",
+    )
     export.add_argument("--compute-capability", help="of the GPU to build a TensorRT plan for, such as 8.9")
     export.add_argument(
         "--calibration",
@@ -172,11 +190,15 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         help=f"base, nano or a path, such as that of an int8 export; can be repeated (default: {EngineRequest.model})",
     )
-    bench.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="only this one; can be repeated")
+    bench.add_argument(
+        "--backend", action="append", choices=tuple(BACKENDS), help="only this one; can be repeated (default: all)"
+    )
     bench.add_argument(
         "--precision", action="append", choices=PRECISIONS[1:], help="only this one; can be repeated (default: all)"
     )
-    bench.add_argument("--size", type=_size, default=ImageSize(640, 480), help="default: %(default)s")
+    bench.add_argument(
+        "--size", type=_size, default=ImageSize(640, 480), metavar="WIDTHxHEIGHT", help="default: %(default)s"
+    )
     bench.add_argument("--frames", type=int, default=100, help="frames of each backend (default: %(default)s)")
     bench.add_argument(
         "--throughput", action="store_true", help="also search the highest rate with < 5 %% missed frames"
@@ -221,7 +243,11 @@ def _add_engine(verb: argparse.ArgumentParser, several_models: bool = False) -> 
         verb.add_argument("--model", default=defaults.model, help="base, nano or a path (default: %(default)s)")
     verb.add_argument("--backend", default=defaults.backend, choices=("auto", *BACKENDS), help="default: %(default)s")
     verb.add_argument("--precision", default=defaults.precision, choices=PRECISIONS, help="default: %(default)s")
-    verb.add_argument("--device", default=defaults.device, help="default: %(default)s")
+    verb.add_argument(
+        "--device",
+        default=defaults.device,
+        help="as the backend calls it, such as CPU or cuda:1 (default: %(default)s)",
+    )
 
 
 def _add_bag_topics(verb: argparse.ArgumentParser) -> None:

@@ -87,11 +87,13 @@ def compare(exported: Engine, reference: Engine, sample: Sample) -> Comparison:
             scores.append([evaluate_pair(thermal, visible, fused) for fused in (expected, found)])
     info = exported.info
     mean = float(np.mean(differences))
-    allowed = _ALLOWED_MEAN_DIFFERENCE_INT8 if info.precision == "int8" else _ALLOWED_MEAN_DIFFERENCE
+    quantized = info.precision == "int8"
+    allowed = _ALLOWED_MEAN_DIFFERENCE_INT8 if quantized else _ALLOWED_MEAN_DIFFERENCE
     if mean > allowed:
+        calibrate = "calibrate with pairs like those that are to be fused, or " if quantized else ""
         raise UserError(
             f"The exported model differs from {reference.info.backend} by {mean:.3f} grey levels on average, where"
-            f" {allowed} is allowed; export it in a wider precision, or train it again."
+            f" {allowed} is allowed; {calibrate}export it in a wider precision, or train it again."
         )
     columns = [asdict(summarize(list(column))) for column in zip(*scores, strict=True)]
     return Comparison(

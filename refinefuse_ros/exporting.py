@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,24 +11,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refinefuse_ros import __version__
 from refinefuse_ros.comparing import Sample, compare, sample_pairs
 from refinefuse_ros.engine.artifacts import ModelFiles, find_model
-from refinefuse_ros.engine.base import Engine, EngineError, padded_shape
+from refinefuse_ros.engine.base import Engine, EngineError, check_size, padded_shape
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache, cache_folder
 from refinefuse_ros.engine.cuda import Gpu, has_gpu
 from refinefuse_ros.engine.ir import IR_BACKEND, ir_files, ir_sha256
 from refinefuse_ros.engine.manifest import ANY, Comparison, EngineKey, Manifest, utc_now
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
-from refinefuse_ros.writing import write_whole
+from refinefuse_ros.writing import prepare_to_write, write_together, writing_to
+
+if TYPE_CHECKING:
+    from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary
 
 FORMATS = ("onnx", "openvino", "tensorrt", "torch-tensorrt")
 EXPORT_PRECISIONS = ("auto", "fp32", "fp16", "int8")
 DEFAULT_SIZE = ImageSize(640, 480)
+_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 _COMPARED_PAIRS = 4
 _CALIBRATION_PAIRS = 40
 _NOTED_FALL_PERCENT = 1.0
@@ -135,9 +140,9 @@ def export_model(
         pairs: holds thermal/ and rgb/: the pairs to compare on; None is the synthetic street.
 
     Raises:
-        UserError: an argument is none of the above, or what came out is not what torch computes.
+        UserError: an argument is none of the above, what came out is not what torch computes, or the output cannot be
+            written.
         EngineError: there is no such model, or a library, a driver or a GPU is missing.
-        OSError: the output cannot be written.
     """
     if format not in FORMATS:
         raise UserError(f"'{format}' is no format to export to; use one of {', '.join(FORMATS)}.")
@@ -148,16 +153,32 @@ def export_model(
     if calibration is not None and (precision != "int8" or format not in ("onnx", "openvino")):
         raise UserError("Only an int8 export to onnx or openvino is calibrated; leave the calibration pairs out.")
     task = _Task(find_model(model), precision, size, pairs, calibration)
-    if format == "tensorrt":
-        return _export_plan(task, output, capability)
-    if format == "torch-tensorrt":
-        return _export_program(task, output)
-    task = replace(task, precision="fp32" if precision == "auto" else precision)
-    suffix = "" if task.precision == "fp32" else f"_{task.precision}"
-    stem = f"{_stem(task.files)}{suffix}"
-    if format == "onnx":
-        return _export_graph(task, output or Path(f"{stem}.onnx"))
-    return _export_openvino(task, output or Path(f"{stem}.xml"))
+    check_size(task.working_size)
+    try:
+        if format == "tensorrt":
+            return _export_plan(task, output, capability)
+        if format == "torch-tensorrt":
+            return _export_program(task, output)
+        task = replace(task, precision="fp32" if precision == "auto" else precision)
+        output = output or Path(_file_name(task, format))
+        _check_output(output, format)
+        return _export_graph(task, output) if format == "onnx" else _export_openvino(task, output)
+    except ImportError as error:
+        missing = error.name or one_line(error)
+        raise EngineError(f"This export needs {missing}, which does not load; install the extra export.") from error
+
+
+def _file_name(task: _Task, format: str) -> str:
+    precision = "" if task.precision == "fp32" else f"_{task.precision}"
+    return f"{_stem(task.files)}{precision}{_SUFFIXES[format]}"
+
+
+def _check_output(output: Path, format: str) -> None:
+    """Refuse a file that could not be written after all the work, or whose name no `--model` could be."""
+    suffix = _SUFFIXES[format]
+    if output.suffix != suffix:
+        raise UserError(f"{output} is not a name for an export to {format}; use one that ends in {suffix}.")
+    prepare_to_write(output)
 
 
 def _export_graph(task: _Task, output: Path) -> ExportReport:
@@ -174,10 +195,8 @@ def _export_graph(task: _Task, output: Path) -> ExportReport:
         graph.write_bytes(content)
         comparison = task.compare(lambda: _on_openvino(ModelFiles(task.files.name, graph, None), task))
         manifest = _manifest(task, graph, "onnx", options, sha256_of(graph), started)
-    written = [output, output.with_name(f"{output.name}.json")]
-    write_whole(output, content)
-    write_whole(written[1], replace(manifest, comparison=comparison).to_json().encode())
-    return _report(written, "onnx", manifest.key, comparison)
+    manifest = replace(manifest, comparison=comparison)
+    return _written("onnx", manifest, {output: content}, output.with_name(f"{output.name}.json"))
 
 
 def _export_openvino(task: _Task, output: Path) -> ExportReport:
@@ -199,12 +218,18 @@ def _export_openvino(task: _Task, output: Path) -> ExportReport:
         ir = ModelFiles(task.files.name, None, None, ir=structure)
         comparison = task.compare(lambda: _on_openvino(ir, task))
         made = [weights.read_bytes(), structure.read_bytes()]
-    made.append(replace(manifest, comparison=comparison).to_json().encode())
+    manifest = replace(manifest, comparison=comparison)
     structure, weights, manifest_path = ir_files(output)
-    written = [weights, structure, manifest_path]
-    for path, part in zip(written, made, strict=True):
-        write_whole(path, part)
-    return _report(written, "openvino", manifest.key, comparison)
+    return _written("openvino", manifest, dict(zip([weights, structure], made, strict=True)), manifest_path)
+
+
+def _written(format: str, manifest: Manifest, contents: dict[Path, bytes], manifest_path: Path) -> ExportReport:
+    """Write a compared model and its manifest."""
+    assert manifest.comparison is not None
+    contents = {**contents, manifest_path: manifest.to_json().encode()}
+    with writing_to(next(iter(contents))):
+        write_together(contents)
+    return _report(list(contents), format, manifest.key, manifest.comparison)
 
 
 def _export_plan(task: _Task, output: Path | None, capability: str | None) -> ExportReport:
@@ -214,14 +239,7 @@ def _export_plan(task: _Task, output: Path | None, capability: str | None) -> Ex
     files, size = task.files, task.working_size
     graph = files.required_graph()
     library = find_library()
-    if capability is None:
-        gpu = Gpu()
-        name, target = gpu.name, gpu.capability
-        gpu.close()
-    elif not library.serves_any_gpu_of_a_capability:
-        raise UserError(f"{library.title} builds only for the GPU that is here; leave the compute capability out.")
-    else:
-        name, target = "", _capability(capability)
+    name, target = _gpu_here(library) if capability is None else ("", _capability(capability, library))
     key = plan_key(library, files.name, graph, size, task.precision, name, target)
     task = replace(task, precision=key.precision)
     cache = EngineCache(output)
@@ -271,7 +289,7 @@ def _built_report(
     folder = output if output is not None else cache_folder()
     files = [folder / f"{key.name}{suffix}" for suffix in (".engine", ".json")]
     if not all(path.is_file() for path in files):
-        raise UserError(f"The engine was built and could not be kept: {built.note}.")
+        raise UserError(f"The engine was built, but {built.not_kept}.")
     EngineCache(output).amend(key, comparison=comparison)
     return _report(files, format, key, comparison, note)
 
@@ -321,12 +339,13 @@ def _graph(files: ModelFiles, size: ImageSize | None) -> Iterator[Path]:
             from refinefuse_ros.engine.export import export_weights
 
             export_weights(files.weights, path, size)
-        elif size is not None:
-            raise EngineError(
-                f"The model '{files.name}' has no weights to make a graph of one size from; leave it out."
-            )
         else:
-            path.write_bytes(files.required_graph().read_bytes())
+            graph = files.required_graph()
+            if size is not None:
+                raise EngineError(
+                    f"The model '{files.name}' has no weights to make a graph of one size from; leave the size out."
+                )
+            path.write_bytes(graph.read_bytes())
         yield path
 
 
@@ -393,11 +412,29 @@ def _reference(files: ModelFiles, size: ImageSize) -> Engine:
         return OpenVinoEngine(files, size)
 
 
-def _capability(text: str) -> tuple[int, int]:
-    major, point, minor = text.partition(".")
-    if not (point and major.isdigit() and minor.isdigit()):
+def _gpu_here(library: TensorRtLibrary) -> tuple[str, tuple[int, int]]:
+    """Name and compute capability of the GPU that is here."""
+    try:
+        gpu = Gpu()
+    except EngineError as error:
+        if not library.serves_any_gpu_of_a_capability:
+            raise
+        raise EngineError(
+            f"There is no GPU here to build a plan for ({one_line(error)});"
+            " give another one's compute capability, such as 8.6."
+        ) from error
+    gpu.close()
+    return gpu.name, gpu.capability
+
+
+def _capability(text: str, library: TensorRtLibrary) -> tuple[int, int]:
+    if not library.serves_any_gpu_of_a_capability:
+        raise UserError(f"{library.title} builds only for the GPU that is here; leave the compute capability out.")
+    if not re.fullmatch(r"[0-9]+\.[0-9]+", text):
         raise UserError(f"'{text}' is no compute capability; write it as 8.6.")
-    return int(major), int(minor)
+    major, minor = map(int, text.split("."))
+    library.check_capability((major, minor))
+    return major, minor
 
 
 def _stem(files: ModelFiles) -> str:

@@ -143,8 +143,10 @@ def note_skipped(sentence: str, skipped: list[str]) -> None:
 
 
 def progress(items: Iterable[Item], description: str, total: int, quiet: bool) -> Iterable[Item]:
-    """The items, with a progress bar on stderr unless `quiet`."""
-    return track(items, description, total=total, console=Console(stderr=True), transient=True, disable=quiet)
+    """The items, with a progress bar on stderr unless `quiet`, or where that is no terminal."""
+    console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal
+    return track(items, description, total=total, console=console, transient=True, disable=hidden)
 
 
 def _fuse_video(

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from refinefuse_ros.errors import UserError
 
@@ -29,9 +32,52 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """As `write_whole`, for files that are of use only together: where one cannot be written, none is.
+
+    Raises:
+        OSError: one cannot be written; it names that one.
+    """
+    partials = {path: _partial(path) for path in contents}
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        for path, content in contents.items():
+            with _naming(path):
+                partials[path].write_bytes(content)
+        for path, partial in partials.items():
+            with _naming(path):
+                partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+
+
+def prepare_to_write(path: Path) -> None:
+    """Say before long work what would be said after it: that `path` cannot be written. Its folder is made.
+
+    Raises:
+        UserError: it cannot.
+    """
+    with writing_to(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = _partial(path)
+        trial.touch()
+        trial.unlink()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Has an OSError in the block name `path`: a full disk names nothing, and nobody knows of a partial file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _partial(path: Path) -> Path:
+    """A name of its own: another process, or thread, may be writing the same file."""
+    return path.with_name(f"{path.name}.{uuid4().hex[:8]}.partial")

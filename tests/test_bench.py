@@ -280,6 +280,12 @@ def test_wrong_arguments_are_refused_before_anything_is_timed(arguments: dict[st
         run_bench(**arguments, quiet=True)
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_timed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file.report\.md cannot be written: Not a directory\.$|File exists"):
+        run_bench(models="nano", backends=[], output=tmp_path / "file" / "report.md", quiet=True)
+
+
 def test_energy_state_lists_what_differs_and_leaves_out_what_is_not_there(tmp_path: Path) -> None:
     for core, governor in enumerate(("performance", "powersave", "performance")):
         folder = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq"

@@ -35,6 +35,18 @@ def test_failure_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err == f"error: {tmp_path / 't.png'} does not exist; check the path.\n"
 
 
+def test_what_the_system_refuses_is_one_line_with_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    arguments = write_images(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    assert main(["fuse", *arguments]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'fused.png'}: No space left on device.\n"
+
+
 @pytest.mark.parametrize("arguments", [["--json", "trainer.max_epochs=0"], ["trainer.max_epochs=0", "--json"]])
 def test_settings_of_a_training_run_may_follow_an_option(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
     config = Path(__file__).parents[1] / "config" / "train" / "nano.yaml"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,6 +58,14 @@ def test_onnx(precision: str, tmp_path: Path) -> None:
     assert set(manifest.comparison.metrics) >= {"vif", "ag", "scd", "qabf", "sf", "en", "ssim"}
     assert (manifest.key.backend, manifest.key.precision, manifest.key.size) == ("onnx", precision, "97x64")
     assert manifest.artifact_sha256 == sha256_of(tmp_path / "m.onnx")
+
+
+def test_a_graph_of_one_size_serves_no_other(tmp_path: Path) -> None:
+    export_model("nano", "onnx", size=SIZE, output=tmp_path / "m.onnx")
+    request = EngineRequest(model=str(tmp_path / "m.onnx"), backend="openvino")
+    assert create_engine(request, ImageSize(98, 60)).size == ImageSize(98, 60)  # the same when padded
+    with pytest.raises(EngineError, match=r"takes planes of 104x64 and cannot fuse 194x128; export it with"):
+        create_engine(request, ImageSize(194, 128))  # OpenVINO would give a picture of 104x64
 
 
 def test_a_graph_of_any_size_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +129,20 @@ def test_an_int8_graph_is_no_source_for_other_precisions(tmp_path: Path) -> None
         export_model(str(tmp_path / "m.onnx"), "onnx", "fp16", output=tmp_path / "half.onnx")
 
 
+def test_onnxruntime_reports_nothing_to_its_makers(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    code = "import refinefuse_ros.exporting, onnxruntime"
+    subprocess.run([sys.executable, "-c", code], env=environment | {"TMPDIR": str(tmp_path)}, check=True, timeout=60)
+    assert os.listdir(tmp_path) == []  # else it keeps its session's number there
+
+
+def test_what_makes_no_graph_says_why(tmp_path: Path) -> None:
+    export_model("nano", "openvino", size=SIZE, output=tmp_path / "m.xml")
+    with pytest.raises(EngineError, match="is an OpenVINO IR"):
+        export_model(str(tmp_path / "m.xml"), size=SIZE, output=tmp_path / "m.onnx")
+
+
 def test_without_nncf_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "refinefuse_ros.engine.quantize", raising=False)
     monkeypatch.delattr(engine_room, "quantize", raising=False)
@@ -143,8 +166,44 @@ def test_a_plan_for_another_machine(tmp_path: Path) -> None:
 def test_a_plan_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx_bindings")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="built and could not be kept"):
+    with pytest.raises(UserError, match=r"was built, but it was not kept in .*file.plans \(Not a directory\)\.$"):
         export_model("nano", "tensorrt", size=SIZE, output=tmp_path / "file" / "plans", capability="8.9")
+
+
+@pytest.mark.parametrize(("format", "name"), [("onnx", "m.onnx"), ("openvino", "m.xml")])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    format: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_graph", None)  # it would fail
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"{name} cannot be written: Is a directory\.$"):
+        export_model("nano", format, size=SIZE, output=tmp_path / name)
+
+
+def test_the_folder_of_the_output_is_made(tmp_path: Path) -> None:
+    export_model("nano", size=SIZE, output=tmp_path / "new" / "m.onnx")
+    assert sorted(os.listdir(tmp_path / "new")) == ["m.onnx", "m.onnx.json"]
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx"])
+def test_what_is_not_installed_is_said(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("export", "graph"):
+        monkeypatch.delitem(sys.modules, f"refinefuse_ros.engine.{module}", raising=False)
+        monkeypatch.delattr(engine_room, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        EngineError, match=f"This export needs {package}, which does not load; install the extra export"
+    ):
+        export_model("nano", size=SIZE, output=tmp_path / "m.onnx")
+
+
+@pytest.mark.skipif(has_gpu(), reason="a GPU is here")
+def test_without_a_gpu_another_ones_capability_helps(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    with pytest.raises(
+        EngineError, match=r"no GPU here to build .*; give another one's compute capability, such as 8\.6"
+    ):
+        export_model("nano", "tensorrt", size=SIZE, output=tmp_path)
 
 
 @pytest.mark.skipif(has_gpu(), reason="a GPU is here")
@@ -163,7 +222,13 @@ def test_without_a_gpu_it_says_so(format: str, tmp_path: Path) -> None:
         ({"capability": "8.9"}, "no meaning for onnx"),
         ({"format": "tensorrt", "capability": "ada"}, "'ada' is no compute capability"),
         ({"model": "giant"}, "'giant' is not a model"),
+        ({"format": "tensorrt", "capability": "8.²"}, "'8.²' is no compute capability"),
+        ({"format": "tensorrt", "capability": "9.0"}, "builds for SM75, .*, not for a GPU of SM90"),
         ({"calibration": Path("pairs")}, "Only an int8 export to onnx or openvino is calibrated"),
+        ({"size": ImageSize(31, 40)}, "Images of 31x40 are too small"),
+        ({"format": "tensorrt", "size": ImageSize(40, 31)}, "Images of 40x31 are too small"),
+        ({"output": Path("m.xml")}, "m.xml is not a name for an export to onnx; use one that ends in .onnx"),
+        ({"format": "openvino", "output": Path("m.v2")}, "m.v2 is not a name .* ends in .xml"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: dict[str, str], sentence: str) -> None:

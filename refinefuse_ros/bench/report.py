@@ -13,7 +13,7 @@ from refinefuse_ros.bench.throughput import Throughput
 from refinefuse_ros.bench.timing import SETTLING_FRAMES, Spread
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.machine import Machine, Software
-from refinefuse_ros.writing import write_whole
+from refinefuse_ros.writing import prepare_to_write, write_whole, writing_to
 
 _SUFFIXES: Final = (".md", ".json")
 _BUSY_LOAD_PER_CORE: Final = 0.25
@@ -125,14 +125,13 @@ class BenchReport:
         """Write it as Markdown (.md) or JSON (.json), whole or not at all; missing folders are made.
 
         Raises:
-            UserError: the name has neither suffix.
-            OSError: the file cannot be written.
+            UserError: the name has neither suffix, or the file cannot be written.
         """
-        check_report_name(path)
+        check_report_file(path)
         as_json = path.suffix == ".json"
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n" if as_json else self.to_markdown()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
+        with writing_to(path):
+            write_whole(path, text.encode())
 
     def _was_busy(self) -> bool:
         return self.load_average[0] > _BUSY_LOAD_PER_CORE * self.machine.cores
@@ -160,14 +159,15 @@ class BenchReport:
         ]
 
 
-def check_report_name(path: Path) -> None:
-    """Refuse a name that `BenchReport.write` would refuse; for before a long run.
+def check_report_file(path: Path) -> None:
+    """Refuse a file that `BenchReport.write` would refuse; for before a long run. Its folder is made.
 
     Raises:
-        UserError: it ends neither in .md nor in .json.
+        UserError: its name ends neither in .md nor in .json, or it cannot be written.
     """
     if path.suffix not in _SUFFIXES:
         raise UserError(f"{path} is not a name for a report; use one that ends in {' or '.join(_SUFFIXES)}.")
+    prepare_to_write(path)
 
 
 def _row(entry: BenchEntry, several: bool) -> dict[str, str]:

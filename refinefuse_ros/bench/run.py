@@ -14,7 +14,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from refinefuse_ros.bench.report import BenchEntry, BenchReport, Unavailable, check_report_name
+from refinefuse_ros.bench.report import BenchEntry, BenchReport, Unavailable, check_report_file
 from refinefuse_ros.bench.throughput import Throughput, find_highest_rate
 from refinefuse_ros.bench.timing import ROUNDS, Planes, Timing, time_interleaved
 from refinefuse_ros.comparing import still_planes
@@ -22,7 +22,7 @@ from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.cuda import has_gpu
 from refinefuse_ros.engine.factory import BACKENDS, LAST_RESORT, PRECISIONS, EngineRequest, create_engine
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ImagePair
@@ -108,15 +108,14 @@ def run_bench(
 
     Raises:
         EngineError: there is no such model, or no backend can run it.
-        UserError: an argument is out of its range, or `output` has another suffix.
-        OSError: `output` cannot be written.
+        UserError: an argument is out of its range, or `output` has another suffix or cannot be written.
     """
     backends = _check_choice("backend", backends, tuple(BACKENDS))
     precisions = _check_choice("precision", precisions, tuple(name for name in PRECISIONS if name != "auto"))
     if frames < 1 or warm_up < 0:
         raise UserError(f"{frames} frames after {warm_up} to warm up is no benchmark; use at least 1 after 0 or more.")
     if output:
-        check_report_name(output)
+        check_report_file(output)
     models = [models] if isinstance(models, str) else list(dict.fromkeys(models))
     files = [find_model(model) for model in models]
     started, load_at_start = datetime.now(timezone.utc), os.getloadavg()[0]
@@ -136,7 +135,7 @@ def run_bench(
             if contender.candidate not in failed
         ]
     if not entries:
-        raise EngineError(f"No backend ran the model: {'; '.join(map(str, _merged(missing)))}")
+        raise EngineError(f"No backend ran the model: {_listed(missing)}.")
     rounds = min(ROUNDS, frames)
     report = BenchReport(
         models=models,
@@ -198,7 +197,7 @@ def _build_all(
         stack.callback(contender.engine.close)
         contenders.append(contender)
     if not contenders:
-        raise EngineError(f"No backend can run the model: {'; '.join(map(str, _merged(missing)))}")
+        raise EngineError(f"No backend can run the model: {_listed(missing)}.")
     return contenders, missing
 
 
@@ -277,6 +276,10 @@ def _entry(contender: _Contender, timings: dict[_Candidate, Timing], rate: Throu
 def _missing(candidate: _Candidate, reason: str) -> Unavailable:
     name = candidate.backend if candidate.device == "auto" else f"{candidate.backend} on {candidate.device}"
     return Unavailable(candidate.model, name, [candidate.precision], reason)
+
+
+def _listed(missing: list[Unavailable]) -> str:
+    return "; ".join(map(one_line, _merged(missing)))
 
 
 def _merged(missing: list[Unavailable]) -> list[Unavailable]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def find_model(model: str) -> ModelFiles:
     if model in SHIPPED_MODELS:
         stem = shared_path("models") / f"refinefuse_{model}"
     else:
-        stem = Path(model).expanduser()
+        stem = Path(os.path.expanduser(model))  # unlike Path's own, it leaves what it cannot expand as it is
         if stem.suffix not in (_GRAPH_SUFFIX, _WEIGHTS_SUFFIX, _IR_SUFFIX):
             raise EngineError(
                 f"'{model}' is not a model; use one of {', '.join(SHIPPED_MODELS)}"
@@ -91,6 +92,8 @@ def find_model(model: str) -> ModelFiles:
             )
         if not stem.is_file():
             raise EngineError(f"The model file {stem} does not exist; check the path.")
+        if not os.access(stem, os.R_OK):
+            raise EngineError(f"The model file {stem} may not be read; check its permissions.")
         if stem.suffix == _IR_SUFFIX:
             return ModelFiles(stem.stem, None, None, ir=stem)
         stem = stem.with_suffix("")

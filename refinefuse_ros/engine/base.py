@@ -54,6 +54,16 @@ class EngineInfo:
         }
 
 
+def check_size(size: ImageSize) -> None:
+    """Refuse images that are too small for the network.
+
+    Raises:
+        EngineError: a side is under `MINIMUM_SIDE_PX`.
+    """
+    if min(size) < MINIMUM_SIDE_PX:
+        raise EngineError(f"Images of {size} are too small; RefineFuse needs at least {MINIMUM_SIDE_PX} pixels a side.")
+
+
 def padded_shape(size: ImageSize, size_multiple: int) -> tuple[int, int]:
     """(H, W) of the planes that a graph takes for images of a size: each side rounded up to the graph's multiple."""
     height, width = (side + -side % size_multiple for side in (size.height, size.width))
@@ -68,7 +78,7 @@ def check_precision(backend: str, graph: str, precision: str, available: Sequenc
     """
     if precision in ("auto", *available):
         return
-    how = "; 'refinefuse export --precision int8' makes a graph for it" if precision == "int8" else ""
+    how = "; 'refinefuse export --format onnx --precision int8' makes a graph for it" if precision == "int8" else ""
     raise EngineError(
         f"{backend} cannot run precision '{precision}' from {graph}; use auto, {', '.join(available)}{how}."
     )

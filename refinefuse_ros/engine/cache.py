@@ -15,29 +15,61 @@ from typing import Any
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.manifest import EngineKey, Manifest, ManifestError, differences
 from refinefuse_ros.resources import PACKAGE
-from refinefuse_ros.writing import write_whole
+from refinefuse_ros.writing import write_together, write_whole
 
 _PRIVATE = 0o700
 
 
 @dataclass(frozen=True)
 class BuiltEngine:
-    """An engine's bytes, what they are, and what there is to say about how they came (empty: from the cache)."""
+    """An engine's bytes and what they are.
+
+    Attributes:
+        why_built: why none from the cache would do; empty: it is from there.
+        not_kept: why it is not in the cache now; empty: it is.
+    """
 
     content: bytes
     manifest: Manifest
-    note: str = ""
+    why_built: str = ""
+    not_kept: str = ""
+
+    @property
+    def note(self) -> str:
+        """What there is to say of how it came; empty: from the cache."""
+        built = f"built because {self.why_built}" if self.why_built else ""
+        lost = f"{self.not_kept}, so that every start builds it again" if self.not_kept else ""
+        return "; ".join(filter(None, (built, lost)))
 
 
 class EngineNotBuiltError(EngineError):
-    """There is no fitting engine in the cache, and building one was not allowed."""
+    """There is no fitting engine in the cache, and building one was not allowed.
+
+    Attributes:
+        why: none will do, as a part of a sentence.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why[0].upper()}{why[1:]}, and building is not allowed here;"
+            " make one with 'refinefuse export', or set engine.rebuild to auto."
+        )
+        self.why = why
 
 
 def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/refinefuse_ros, or ~/.cache/refinefuse_ros."""
+    """$XDG_CACHE_HOME/refinefuse_ros, or ~/.cache/refinefuse_ros.
+
+    Raises:
+        EngineError: there is neither, as in a container for a user that it does not know.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
-    return root / PACKAGE
+    if base and Path(base).is_absolute():
+        return Path(base) / PACKAGE
+    try:
+        return Path.home() / ".cache" / PACKAGE
+    except RuntimeError as error:
+        raise EngineError("There is no home folder to keep engines in; set XDG_CACHE_HOME to a folder.") from error
 
 
 class EngineCache:
@@ -47,6 +79,9 @@ class EngineCache:
 
     Args:
         folder: None is `cache_folder()`; made when the first engine is stored.
+
+    Raises:
+        EngineError: there is no `cache_folder()`.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -71,13 +106,9 @@ class EngineCache:
         if isinstance(found, BuiltEngine):
             return found
         if not may_build:
-            raise EngineNotBuiltError(
-                f"{found[0].upper()}{found[1:]}, and building is not allowed here;"
-                " make one with 'refinefuse export', or set engine.rebuild to auto."
-            )
+            raise EngineNotBuiltError(found)
         built = build()
-        problem = self._store(built)
-        return BuiltEngine(built.content, built.manifest, "; ".join(filter(None, (f"built because {found}", problem))))
+        return replace(built, why_built=found, not_kept=self._store(built))
 
     def amend(self, key: EngineKey, **facts: Any) -> None:
         """Add to a stored engine's manifest what became known after it was built; nothing happens where there is none.
@@ -107,7 +138,9 @@ class EngineCache:
             content = artifact.read_bytes()
         except FileNotFoundError:
             return self._nearest(key)
-        except (ManifestError, OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            return f"the cache {self._folder} cannot be read ({error.strerror or error})"
+        except (ManifestError, UnicodeDecodeError) as error:
             return f"the cached {manifest_path.name} is damaged: {str(error).rstrip('.')}"
         if manifest.key != key:
             return f"the cached engine's {differences(manifest.key, key)}"
@@ -135,11 +168,10 @@ class EngineCache:
         try:
             self._folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
             if problem := _not_private(self._folder):
-                return f"it was not kept, since {problem}"
-            write_whole(artifact, engine.content)  # first, so that a manifest never stands alone
-            write_whole(manifest_path, engine.manifest.to_json().encode())
+                return f"it was not kept ({problem})"
+            write_together({artifact: engine.content, manifest_path: engine.manifest.to_json().encode()})
         except OSError as error:
-            return f"it was not kept in {self._folder} ({error.strerror or error}), so that every start builds it again"
+            return f"it was not kept in {self._folder} ({error.strerror or error})"
         return ""
 
     def _paths(self, key: EngineKey) -> tuple[Path, Path]:

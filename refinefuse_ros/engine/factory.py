@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from refinefuse_ros.engine.artifacts import ModelFiles, find_model
-from refinefuse_ros.engine.base import MINIMUM_SIDE_PX, Engine, EngineError
+from refinefuse_ros.engine.base import Engine, EngineError, check_size
 from refinefuse_ros.engine.cache import EngineNotBuiltError
 from refinefuse_ros.engine.cuda import has_gpu, load_driver
 from refinefuse_ros.errors import one_line
@@ -86,7 +86,11 @@ class EngineRequest:
 
 
 def create_engine(
-    request: EngineRequest, size: ImageSize, exclude: Collection[str] = (), not_built: list[str] | None = None
+    request: EngineRequest,
+    size: ImageSize,
+    exclude: Collection[str] = (),
+    not_built: dict[str, str] | None = None,
+    why: str = "",
 ) -> Engine:
     """Build and warm up the engine that `request` asks for.
 
@@ -95,7 +99,8 @@ def create_engine(
         size: of the images; one engine serves one size.
         exclude: backends not to use, because they failed before.
         not_built: takes the backends that were passed over because their engine has to be built first and
-            `request.rebuild` forbids that.
+            `request.rebuild` forbids that; to each, why none that is cached will do.
+        why: what to say of how this backend was chosen, instead of that it was asked for or is the first usable one.
 
     Returns:
         A warm engine whose `info.reason` says why it was chosen.
@@ -103,8 +108,7 @@ def create_engine(
     Raises:
         EngineError: no backend can run the model; the sentence says what each one lacks.
     """
-    if min(size.width, size.height) < MINIMUM_SIDE_PX:
-        raise EngineError(f"Images of {size} are too small; RefineFuse needs at least {MINIMUM_SIDE_PX} pixels a side.")
+    check_size(size)
     if request.backend not in ("auto", *BACKENDS):
         raise EngineError(f"There is no backend '{request.backend}'; use auto, {', '.join(BACKENDS)}.")
     files = find_model(request.model)
@@ -118,13 +122,13 @@ def create_engine(
         except EngineError as error:
             if request.backend != "auto":
                 raise
-            passed_over.append(f"{name}: {error}")
+            passed_over.append(f"{name}: {one_line(error)}")
             if not_built is not None and isinstance(error, EngineNotBuiltError):
-                not_built.append(name)
+                not_built[name] = error.why
             continue
-        asked = "asked for" if request.backend != "auto" else "first usable backend"
+        chosen_as = why or ("asked for" if request.backend != "auto" else "first usable backend")
         passed = f"passed over {'; '.join(passed_over)}" if passed_over else ""
-        engine.info = replace(engine.info, reason="; ".join(filter(None, (asked, engine.info.reason, passed))))
+        engine.info = replace(engine.info, reason="; ".join(filter(None, (chosen_as, engine.info.reason, passed))))
         return engine
     raise EngineError(f"No backend can run the model '{request.model}': {'; '.join(passed_over)}.")
 
@@ -153,7 +157,10 @@ def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest
     options: dict[str, Any] = {"rebuild": request.rebuild} if backend.builds else {}
     if backend.counts_threads:
         options["threads"] = request.threads
-    engine: Engine = engine_class(files, size, request.precision, request.device, **options)
+    try:
+        engine: Engine = engine_class(files, size, request.precision, request.device, **options)
+    except OSError as error:
+        raise EngineError(f"The backend {name} cannot read the model ({one_line(error)}); check its files.") from error
     try:
         engine.warm_up()
     except BaseException:

@@ -81,7 +81,7 @@ class EngineHost:
         self._abandon_build()
         if request.backend != "auto" or request.rebuild == "never":
             return create_engine(request, size, self._given_up)
-        not_built: list[str] = []
+        not_built: dict[str, str] = {}
         try:
             engine = create_engine(replace(request, rebuild="never"), size, self._given_up, not_built)
         except EngineError:
@@ -89,9 +89,11 @@ class EngineHost:
                 raise
             return create_engine(request, size, self._given_up)  # nothing serves meanwhile
         if not_built:
-            better = replace(request, backend=not_built[0])
-            self._build = BackgroundBuild(size, partial(create_engine, better, size))
-            _set_reason(engine, f"{better.backend} is being built and takes over when it is ready")
+            backend, why = next(iter(not_built.items()))
+            better = replace(request, backend=backend)
+            served = f"built while {engine.info.backend} served"
+            self._build = BackgroundBuild(size, partial(create_engine, better, size, why=served))
+            _set_reason(engine, f"{backend} is being built, since {why}, and takes over when it is ready")
         return engine
 
     def _take_over(self, build: BackgroundBuild) -> None:
@@ -99,7 +101,6 @@ class EngineHost:
         running = build.running  # asked first: what ends between the two questions is taken with the next pair
         engine = build.take()
         if engine is not None:
-            _set_reason(engine, f"built while {self.info.backend} served")
             self._replace(engine)
         elif not running:
             _set_reason(self._engine, f"the better engine could not be built: {build.error}")

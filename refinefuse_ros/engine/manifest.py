@@ -138,6 +138,8 @@ class Manifest:
                 expected = _TYPES[field.name]
                 if type(value) not in expected:
                     raise ManifestError(f"Its field {field.name} is {value!r}, which no engine manifest has.")
+        if manifest.size_multiple < 1:
+            raise ManifestError(f"Its field size_multiple is {manifest.size_multiple}, which no engine manifest has.")
         return manifest
 
 

@@ -58,8 +58,9 @@ class OpenVinoEngine(Engine):
                 f" {'' if quantized else 'not '}quantised; export it again."
             )
         check_precision("OpenVINO", path.name, precision, ("int8",) if quantized else tuple(_PRECISIONS))
-        size_multiple = _size_multiple(graph)
+        size_multiple = _size_multiple(graph, path)
         shape = [1, 1, *padded_shape(size, size_multiple)]
+        _check_shape(graph, path.name, shape, size)
         try:
             graph.reshape(dict.fromkeys(_INPUTS, shape))
             fastest = "bf16" if "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES") else "fp32"
@@ -130,8 +131,27 @@ def _limited_to(threads: int) -> dict[str, Any]:
     return {properties.inference_num_threads: threads, hint.enable_cpu_pinning: False}
 
 
-def _size_multiple(graph: ov.Model) -> int:
-    return int(graph.get_rt_info(["framework", "size_multiple"]).astype(str))
+def _check_shape(graph: ov.Model, name: str, shape: list[int], size: ImageSize) -> None:
+    """Refuse a graph of one size for another one: OpenVINO may reshape it, but not the sizes that stand within it."""
+    for port in graph.inputs:
+        found = port.partial_shape
+        if not found.compatible(ov.PartialShape(shape)):
+            planes = "x".join(str(side) for side in reversed(list(found)[2:]))
+            raise EngineError(
+                f"The graph {name} takes planes of {planes} and cannot fuse {size};"
+                f" export it with '--size {size}', or without --size."
+            )
+
+
+def _size_multiple(graph: ov.Model, path: Path) -> int:
+    """What a graph says that the sides of its planes are multiples of (pixels)."""
+    try:
+        multiple = int(graph.get_rt_info(["framework", "size_multiple"]).astype(str))
+    except (RuntimeError, ValueError):  # it says nothing, or no number
+        multiple = 0
+    if multiple < 1:
+        raise EngineError(f"The graph {path} does not say its size_multiple; export it with 'refinefuse export'.")
+    return multiple
 
 
 def _is_quantized(graph: ov.Model) -> bool:

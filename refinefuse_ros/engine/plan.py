@@ -34,10 +34,10 @@ def plan_key(
     Args:
         library: what builds and runs it.
         model: the model's name.
-        graph: its ONNX graph, in fp32 or int8.
+        graph: its ONNX graph.
         size: of the images.
-        precision: "fp16" (which "auto" is) or "fp32" of an fp32 graph; "int8" (which "auto" is) of an int8 one, whose
-            other layers then compute in fp16.
+        precision: "fp16" (which "auto" is) or, of an fp32 graph, "fp32"; "int8" (which "auto" is) of an int8 one,
+            whose other layers then compute in fp16.
         gpu: the GPU's name.
         capability: the GPU's compute capability, such as (8, 6).
 
@@ -66,7 +66,7 @@ def build_plan(library: TensorRtLibrary, graph: Path, key: EngineKey) -> BuiltEn
     """Build the plan of `key` from its graph, for planes padded to what the graph divides.
 
     Raises:
-        EngineError: as `TensorRtLibrary.build`; or onnx is not installed.
+        EngineError: as `TensorRtLibrary.build`; or onnx is not installed, or an fp32 plan is wanted of an fp16 graph.
     """
     try:
         from refinefuse_ros.engine.graph import properties_of, to_half
@@ -74,6 +74,8 @@ def build_plan(library: TensorRtLibrary, graph: Path, key: EngineKey) -> BuiltEn
         raise EngineError("Building a TensorRT plan needs the package onnx; install it with pip.") from error
     content = graph.read_bytes()
     properties = properties_of(content)
+    if properties.precision == "fp16":
+        check_precision("TensorRT", graph.name, key.precision, ("fp16",))
     multiple = properties.size_multiple
     major, minor = map(int, key.compute_capability.split("."))
     start = time.monotonic()

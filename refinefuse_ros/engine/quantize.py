@@ -1,11 +1,12 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """A deployable graph in int8, by nncf after training: which layers are quantised, and how the ranges are found.
 
-Quantised are the convolutions of the encoders after their first, of the decoders, those that join the modalities, and
-the head of a network that blends its sources. The first ones, which see the planes themselves, stay in floating point:
-they are little work, and 127 steps cannot hold a plane of 8 bits. So does what interacts (SFIM, PSIM, FIM: attention
-maps, products and sums of features), the last convolution and all that follows it, and the whole head of a network that
-paints the image by itself (Tanh): there, a step of 1 / 255 of the range shows in the picture.
+Quantised are the convolutions of the encoders after their first, those that join the modalities, and the head of a
+network that blends its sources. The first ones, which see the planes themselves, stay in floating point: they are
+little work, and 127 steps cannot hold a plane of 8 bits. So do the decoders: their deep features may be silent in all
+pairs of a calibration, and a range that was found empty stays empty when others come. So does what interacts (SFIM,
+PSIM, FIM: attention maps, products and sums of features), the last convolution and all that follows it, and the whole
+head of a network that paints the image by itself (Tanh): there, a step of 1 / 255 of the range shows in the picture.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ Planes = tuple[np.ndarray, np.ndarray]
 _OPSET = 19  # the first in which quantised tensors may stand between fp16 ones; JetPack's TensorRT 10.3 reads it
 _KEPT_IN_FLOAT = (
     r".*/encoder_(ir|vis)/levels\.0/.*",
+    r".*/decoders\..*",
     r".*/interactions\.\d+/(?!fuse/).*",
     r".*/fim/.*",
     r"/model/[^/]*$",

@@ -214,18 +214,32 @@ class TensorRtLibrary:
         """What the engine inspector tells as JSON."""
         return str(engine.create_engine_inspector().get_engine_information(self.api.LayerInformationFormat.JSON))
 
+    def check_capability(self, capability: tuple[int, int]) -> None:
+        """Refuse a compute capability that the library cannot build for.
+
+        Raises:
+            EngineError: TensorRT for RTX does not know it.
+        """
+        if self.serves_any_gpu_of_a_capability:
+            self._target(capability)
+
     def _set_target(self, config: Any, capability: tuple[int, int]) -> None:
         if not self.serves_any_gpu_of_a_capability:
             return
-        known = self.api.ComputeCapability
-        name = "SM{}{}".format(*capability)
-        if name not in known.__members__:
-            every = ", ".join(member for member in known.__members__ if member.startswith("SM"))
-            raise EngineError(
-                f"{self.title} builds for {every}, not for this GPU's {name}; install tensorrt or use another backend."
-            )
         config.num_compute_capabilities = 1
-        config.set_compute_capability(known.__members__[name], 0)
+        config.set_compute_capability(self._target(capability), 0)
+
+    def _target(self, capability: tuple[int, int]) -> Any:
+        """What TensorRT for RTX calls a compute capability."""
+        known = self.api.ComputeCapability.__members__
+        name = "SM{}{}".format(*capability)
+        if name not in known:
+            every = ", ".join(member for member in known if member.startswith("SM"))
+            raise EngineError(
+                f"{self.title} builds for {every}, not for a GPU of {name}, which needs TensorRT proper;"
+                " install tensorrt or use another backend."
+            )
+        return known[name]
 
 
 def convolution_types(inspected: str) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache, EngineNotBuiltError, cache_folder
 from refinefuse_ros.engine.manifest import EngineKey, Manifest
 
@@ -86,7 +88,11 @@ def test_a_cache_that_cannot_be_written_costs_only_the_next_start(tmp_path: Path
     (tmp_path / "file").write_text("in the way")
     built = EngineCache(tmp_path / "file" / "refinefuse_ros").obtain(KEY, builder(KEY))
     assert built.content == b"a plan"
-    assert "it was not kept in" in built.note
+    assert re.fullmatch(
+        r"built because the cache \S+ cannot be read \(Not a directory\);"
+        r" it was not kept in \S+ \(Not a directory\), so that every start builds it again",
+        built.note,
+    )
 
 
 def test_what_becomes_known_later_is_added_to_the_manifest(folder: Path) -> None:
@@ -112,3 +118,13 @@ def test_the_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "refinefuse_ros"
+
+
+def test_without_a_home_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", fail)
+    with pytest.raises(EngineError, match="no home folder to keep engines in; set XDG_CACHE_HOME"):
+        EngineCache()

@@ -80,7 +80,7 @@ def test_a_gpu_whose_backends_do_not_work_is_passed_over_with_the_reasons(monkey
     engine = create_engine(EngineRequest(), SIZE)
     assert engine.info.backend == "openvino"
     assert engine.info.reason == (
-        "first usable backend; passed over tensorrt: The driver is too old.; torch_cuda: The driver is too old."
+        "first usable backend; passed over tensorrt: The driver is too old; torch_cuda: The driver is too old"
     )
 
 
@@ -115,6 +115,7 @@ def test_gpu_backends_say_that_the_driver_is_missing(backend: str) -> None:
         (EngineRequest(backend="cuda"), "There is no backend 'cuda'"),
         (EngineRequest(model="giant"), "'giant' is not a model"),
         (EngineRequest(model="missing.onnx"), "The model file missing.onnx does not exist"),
+        (EngineRequest(model="~nobody known/m.onnx"), "The model file ~nobody known/m.onnx does not exist"),
         (EngineRequest(backend="openvino", precision="int3"), "cannot run precision 'int3'"),
         (EngineRequest(backend="openvino", device="NPU9"), "cannot build"),
         (EngineRequest(backend="torch", precision="fp16"), "runs fp32, not 'fp16'"),
@@ -182,6 +183,35 @@ def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
     path.write_bytes(graph.SerializeToString())
     with pytest.raises(EngineError):
         create_engine(EngineRequest(model=str(path), backend="openvino"), SIZE)
+
+
+@pytest.mark.parametrize("multiple", [None, "0", "-8", "eight"])
+def test_a_graph_that_does_not_say_its_size_multiple_is_passed_over(multiple: str | None, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    path = copy_model(tmp_path)
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {} if multiple is None else {"size_multiple": multiple})
+    path.write_bytes(graph.SerializeToString())
+    engine = create_engine(EngineRequest(model=str(path)), SIZE)
+    assert engine.info.backend == "torch"
+    assert "does not say its size_multiple; export it with 'refinefuse export'" in engine.info.reason
+
+
+def test_a_file_that_may_not_be_read_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = copy_model(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
+    with pytest.raises(EngineError, match=r"mine\.onnx may not be read; check its permissions\.$"):
+        create_engine(EngineRequest(model=str(graph)), SIZE)
+
+
+def test_a_file_that_fails_while_it_is_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr("refinefuse_ros.engine.openvino.sha256_of", fail)
+    engine = create_engine(EngineRequest(), SIZE)
+    assert engine.info.backend == "torch"
+    assert "openvino: The backend openvino cannot read the model ([Errno 5]" in engine.info.reason
 
 
 def test_the_host_builds_for_the_size_that_comes() -> None:

@@ -22,8 +22,8 @@ PLANE = np.zeros((32, 40), np.uint8)
 
 
 class FakeEngine(Engine):
-    def __init__(self, backend: str, size: ImageSize) -> None:
-        super().__init__(EngineInfo(backend, "", "fp16", "nano", "", size, "first usable backend"), size_multiple=8)
+    def __init__(self, backend: str, size: ImageSize, reason: str) -> None:
+        super().__init__(EngineInfo(backend, "", "fp16", "nano", "", size, reason), size_multiple=8)
         self.closed = False
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
@@ -48,22 +48,23 @@ class Factory:
         request: EngineRequest,
         size: ImageSize,
         exclude: Collection[str] = (),
-        not_built: list[str] | None = None,
+        not_built: dict[str, str] | None = None,
+        why: str = "",
     ) -> Engine:
         if "tensorrt" not in exclude and request.backend in ("auto", "tensorrt"):
             if request.rebuild == "auto":
                 assert self.may_finish.wait(10)
                 if self.error:
                     raise EngineError(self.error)
-                return self.make("tensorrt", size)
+                return self.make("tensorrt", size, f"{why}; built because the cached engine's gpu is A and not B")
             if not_built is not None:
-                not_built.append("tensorrt")
+                not_built["tensorrt"] = "the cached engine's gpu is A and not B"
         if request.backend == "auto" and self.others:
             return self.make(self.others[0], size)
         raise EngineError("No backend can run the model.")
 
-    def make(self, backend: str, size: ImageSize) -> FakeEngine:
-        self.made.append(FakeEngine(backend, size))
+    def make(self, backend: str, size: ImageSize, reason: str = "first usable backend") -> FakeEngine:
+        self.made.append(FakeEngine(backend, size, reason))
         return self.made[-1]
 
 
@@ -86,10 +87,12 @@ def test_the_better_engine_takes_over_when_it_is_ready(factory: Factory) -> None
     host = EngineHost(EngineRequest(), SIZE)
     host.fuse(PLANE, PLANE)
     assert host.info.backend == "openvino"
-    assert host.info.reason == "tensorrt is being built and takes over when it is ready"
+    assert host.info.reason == (
+        "tensorrt is being built, since the cached engine's gpu is A and not B, and takes over when it is ready"
+    )
     factory.may_finish.set()
     fuse_until(host, lambda: host.info.backend == "tensorrt")
-    assert host.info.reason == "built while openvino served"
+    assert host.info.reason == "built while openvino served; built because the cached engine's gpu is A and not B"
     assert [engine.closed for engine in factory.made] == [True, False]
     host.close()
 

@@ -87,3 +87,9 @@ def test_values_of_another_type_are_refused(field: str, value: object) -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     with pytest.raises(ManifestError):
         Manifest.from_json(text)
+
+
+@pytest.mark.parametrize("multiple", [0, -8])
+def test_a_size_multiple_that_divides_nothing_is_refused(multiple: int) -> None:
+    with pytest.raises(ManifestError, match="size_multiple"):
+        Manifest.from_json(replace(MANIFEST, size_multiple=multiple).to_json())

@@ -21,7 +21,7 @@ from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.cuda import has_gpu
 from refinefuse_ros.engine.export import export_onnx
-from refinefuse_ros.engine.graph import properties_of
+from refinefuse_ros.engine.graph import properties_of, to_half
 from refinefuse_ros.engine.plan import build_plan, plan_key
 from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary, find_library
 from refinefuse_ros.image.frame import ImageSize
@@ -152,15 +152,23 @@ def test_another_precision_than_asked_for_is_an_error(library: TensorRtLibrary, 
 
 
 def test_gpus_that_the_library_does_not_know_are_refused(library: TensorRtLibrary, nano: Path) -> None:
-    with pytest.raises(EngineError, match=r"builds for .*SM86.*, not for this GPU's SM90; install tensorrt"):
+    with pytest.raises(EngineError, match=r"builds for .*SM86.*, not for a GPU of SM90, .*; install tensorrt"):
         library.build(nano.read_bytes(), (64, 64), "fp32", (9, 0))
 
 
 def test_precisions_that_there_are_no_plans_of_are_refused(library: TensorRtLibrary, nano: Path) -> None:
     with pytest.raises(EngineError, match=r"cannot run precision 'bf16' from \S+; use auto, fp32, fp16"):
         plan_key(library, "nano", nano, SIZE, "bf16", "", (8, 6))
-    with pytest.raises(EngineError, match=r"'int8' from \S+; .* 'refinefuse export --precision int8'"):
+    with pytest.raises(EngineError, match=r"'int8' from \S+; .* 'refinefuse export --format onnx --precision int8'"):
         plan_key(library, "nano", nano, SIZE, "int8", "", (8, 6))
+
+
+def test_an_fp16_graph_makes_no_fp32_plan(library: TensorRtLibrary, nano: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.onnx"
+    half.write_bytes(to_half(nano.read_bytes()))
+    key = plan_key(library, "half", half, SIZE, "fp32", "", (8, 6))
+    with pytest.raises(EngineError, match=r"cannot run precision 'fp32' from half\.onnx; use auto, fp16\."):
+        build_plan(library, half, key)
 
 
 def test_a_quantised_graph_becomes_an_int8_plan(library: TensorRtLibrary, nano: Path, tmp_path: Path) -> None:
