@@ -174,10 +174,8 @@ def node_command(executable: str, parameters: Mapping[str, object]) -> list[str]
     """The command line that runs one of the package's nodes with this Python."""
     command = [sys.executable, "-m", f"refinefuse_ros.nodes.{executable}", "--ros-args"]
     for name, value in parameters.items():
-        command += [
-            "-p",
-            f"{name}:={json.dumps(value)}",
-        ]  # JSON is YAML: quotes strings, spells booleans in lower case
+        # JSON is YAML: quotes strings, spells booleans in lower case. Its \u pairs, as for an emoji, are not.
+        command += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
     return command
 
 
@@ -188,7 +186,8 @@ def run_foreground(command: list[str], *, interruptible: bool = True) -> None:
         interruptible: False for a node that Ctrl-C ends as it should: it gets the time it needs, and that is success.
 
     Raises:
-        DemoError: it ended with an error (which it has printed).
+        SystemExit: it ended with an error, which it has printed; the status is its own.
+        DemoError: it was killed.
     """
     _interrupt_on_termination()
     # In a session of its own a node does not get the terminal's Ctrl-C: a second one, at its end, would kill it.
@@ -201,8 +200,10 @@ def run_foreground(command: list[str], *, interruptible: bool = True) -> None:
             raise
         process.send_signal(signal.SIGINT)
         process.wait()
+    if process.returncode < 0:
+        raise DemoError(f"{command[2]} was ended by signal {-process.returncode}; start it again.")
     if process.returncode:
-        raise DemoError(f"{command[2]} ended with status {process.returncode}.")
+        sys.exit(process.returncode)
 
 
 def _watch(processes: dict[str, subprocess.Popen[str]], output: Path, quiet: bool) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def write_bag(
         start_ns: stamp of the first pair, ns.
 
     Raises:
-        BagError: the folder exists, or the bag cannot be written.
+        BagError: the folder exists.
+        UserError: the bag cannot be written.
         SourceError: the source cannot be read.
         ValueError: `storage` or `rgb_encoding` is unknown.
     """
@@ -84,7 +85,8 @@ def write_bag(
     with whole_bag(path, storage) as writer:
         cameras = _Cameras(writer, rgb_encoding, start_ns, round(thermal_offset_ms * 1e6))
         for shot in _schedule(source, seconds, thermal_rate_hz):
-            cameras.write(shot)
+            with writing_to(path):
+                cameras.write(shot)
     return WrittenBag(str(path), cameras.frames[Stream.THERMAL], cameras.frames[Stream.RGB], cameras.end_ns / NS_PER_S)
 
 
@@ -93,7 +95,8 @@ def whole_bag(path: Path, storage: str = "mcap") -> Iterator[Writer]:
     """A writer whose bag appears as `path` at the end of the with block; not when the block raises.
 
     Raises:
-        BagError: the folder exists, or the bag cannot be written.
+        BagError: the folder exists.
+        UserError: the bag cannot be written.
     """
     if path.exists():
         raise BagError(f"{path} exists already; remove it or give another folder.")

@@ -233,12 +233,13 @@ def guess_topics(images: dict[str, Topic], given: dict[Stream, str | None], path
             for name in images
             if name not in chosen.values() and not _words(name) & _NO_CAMERA and not _speaks_of(name, stream.other)
         ]
-        if stream not in chosen and len({_namespace(name) for name in others}) == 1:
+        if stream not in chosen and len(chosen) == 1 and len({_namespace(name) for name in others}) == 1:
             chosen[stream] = min(others, key=lambda name: _preference(name, images[name]))
     missing = [str(stream) for stream in Stream if stream not in chosen]
     if missing:
         names = ", ".join(sorted(images))
-        if len(images) == 1 or len({_namespace(name) for name in images}) == 1:
+        namespaces = {_namespace(name) for name in images}
+        if len(images) == 1 or (len(namespaces) == 1 and "" not in namespaces):
             raise BagError(f"{path} holds only one camera, {names}; record the thermal and the RGB camera together.")
         raise BagError(
             f"Which topic of {path} is the {' and which the '.join(missing)} camera cannot be told from their names"

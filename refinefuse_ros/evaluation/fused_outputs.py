@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,7 @@ def _whole_video(path: Path, rate_hz: float) -> Iterator[Mp4Writer]:
         with writing_to(path):
             writer.close()
     except BaseException:
-        with suppress(OSError):  # the disk may be full
-            writer.discard()
+        writer.discard()
         raise
 
 

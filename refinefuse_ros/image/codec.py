@@ -86,7 +86,7 @@ def decode(encoding: str, height: int, width: int, step: int, is_bigendian: bool
     elif not pixels.flags.aligned:
         pixels = pixels.copy()
     if layout.dtype.kind == "f":
-        pixels = _replace_non_finite(pixels)
+        pixels = replace_non_finite(pixels)
     pixels.flags.writeable = False
     return pixels
 
@@ -203,7 +203,12 @@ def _check_geometry(layout: PixelFormat, height: int, width: int, step: int, len
         )
 
 
-def _replace_non_finite(pixels: np.ndarray) -> np.ndarray:
+def replace_non_finite(pixels: np.ndarray) -> np.ndarray:
+    """Return float pixels of any shape with the smallest finite value in place of NaN and infinities.
+
+    Raises:
+        MalformedImage: `not_finite`: no pixel is finite.
+    """
     finite = np.isfinite(pixels)
     if finite.all():
         return pixels
@@ -213,24 +218,29 @@ def _replace_non_finite(pixels: np.ndarray) -> np.ndarray:
 
 
 def _check_compressed(format: str, data: MessageData) -> None:
-    """Refuse what is not whole, which OpenCV decodes to a grey part (JPEG) or takes at its word (PNG)."""
     raw = bytes(data)
-    if raw.startswith(_JPEG_START):
-        # Padding may follow the end mark; one in the first half belongs to an embedded thumbnail.
-        whole = raw.find(_JPEG_END, len(raw) // 2) >= 0
-    elif raw.startswith(_PNG_START):
-        whole = _is_whole_png(raw)
-    else:
+    if not raw.startswith((_JPEG_START, _PNG_START)):
         raise MalformedImage(
             "compressed",
             f"compressed image with format '{format}' starts with '{raw[:4].hex()}', neither JPEG nor PNG; "
             "set the publisher to one of them.",
         )
-    if not whole:
+    if is_cut_off(raw):
         raise MalformedImage(
             "compressed",
             f"compressed image with format '{format}' is cut off at {len(raw)} bytes; check its publisher.",
         )
+
+
+def is_cut_off(raw: bytes) -> bool:
+    """Whether a JPEG or PNG file lacks its end, where OpenCV gives a partly grey image (JPEG) or believes it (PNG).
+
+    False for files of other formats.
+    """
+    if raw.startswith(_JPEG_START):
+        # Padding may follow the end mark; one in the first half belongs to an embedded thumbnail.
+        return raw.find(_JPEG_END, len(raw) // 2) < 0
+    return raw.startswith(_PNG_START) and not _is_whole_png(raw)
 
 
 def _is_whole_png(raw: bytes) -> bool:

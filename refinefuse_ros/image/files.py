@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.image.codec import MalformedImage, is_cut_off, replace_non_finite
 from refinefuse_ros.writing import write_whole
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -61,13 +62,20 @@ def is_video(path: Path) -> bool:
 def read_thermal(path: Path) -> tuple[np.ndarray, str]:
     """Read a thermal image; returns ((H, W) pixels, encoding): uint8 "mono8", uint16 "mono16" or float32 "32FC1".
 
+    Float pixels that are not finite take the smallest finite value, as in `codec.decode`.
+
     Raises:
-        SourceError: the file is not a readable image.
+        SourceError: the file is not a readable image, or no pixel is finite.
     """
     pixels = _read(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
     encodings = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
     if pixels.dtype.name not in encodings:
         raise SourceError(f"{path} has {pixels.dtype} pixels; give thermal images of 8 or 16 bit or 32-bit floats.")
+    if pixels.dtype == np.float32:
+        try:
+            pixels = replace_non_finite(pixels)
+        except MalformedImage as error:
+            raise SourceError(f"{path} has no finite pixel; replace it or leave it out.") from error
     return pixels, encodings[pixels.dtype.name]
 
 
@@ -78,6 +86,18 @@ def read_rgb(path: Path) -> np.ndarray:
         SourceError: the file is not a readable image.
     """
     return _read(path, cv2.IMREAD_COLOR)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Read a label map as (H, W) uint8 or uint16: each pixel's class.
+
+    Raises:
+        SourceError: the file is not a readable image, or one of colours, of which a palette's are some.
+    """
+    labels = _read(path, cv2.IMREAD_UNCHANGED)
+    if labels.ndim != 2:
+        raise SourceError(f"{path} is coloured; give label maps as grey images whose values are the classes.")
+    return labels
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
@@ -99,7 +119,11 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def _read(path: Path, flags: int) -> np.ndarray:
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.is_file() and path.stat().st_size else None
+    content = path.read_bytes() if path.is_file() else b""
+    try:
+        pixels = None if is_cut_off(content) else cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error:  # an empty file, or a size that OpenCV refuses
+        pixels = None
     if pixels is None:
         raise SourceError(f"{path} is not a readable image; replace it or leave it out.")
     return pixels

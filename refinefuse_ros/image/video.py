@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -82,18 +83,23 @@ class Mp4Writer:
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file. A writer that was given no frame leaves no file."""
+        """Finish the file, or drop it when that fails. A writer that was given no frame leaves no file."""
         if self._container is None:
             return
-        self._container.mux(self._stream.encode())
-        self._container.close()
+        try:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+            self._partial.replace(self.path)
+        except BaseException:
+            self.discard()
+            raise
         self._container = None
-        self._partial.replace(self.path)
 
     def discard(self) -> None:
         """Drop what was written."""
         if self._container is not None:
-            self._container.close()
+            with suppress(OSError):  # the disk may be full
+                self._container.close()
             self._container = None
         self._partial.unlink(missing_ok=True)
 

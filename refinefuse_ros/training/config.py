@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,8 +173,15 @@ class TrainConfig:
             "trainer.max_epochs": self.trainer.max_epochs,
         }
         for key, value in positive.items():
-            if value <= 0:
+            if not 0 < value < math.inf:
                 raise ConfigError(f"{key} is {value}; give a number above 0.")
+        for key in _FROM_ZERO:
+            _check_range(key, attrgetter(key)(self), 0, _HIGHEST.get(key, math.inf))
+        for number, source in enumerate(self.data.sources):
+            _check_range(f"data.sources[{number}].stride", source.stride, 1)
+            _check_range(f"data.sources[{number}].repeat", source.repeat, 0)
+        if self.name == ".." or Path(self.name).name != self.name:
+            raise ConfigError(f"name is {self.name!r}; give one that files can have, without a folder.")
         if self.data.crop % self.network.size_multiple:
             raise ConfigError(
                 f"data.crop is {self.data.crop}; give a multiple of the network's {self.network.size_multiple} pixels."
@@ -182,6 +191,34 @@ class TrainConfig:
                 f"data.crop is {self.data.crop}, but loss.vif_weight needs crops of {MIN_SIDE} pixels or more;"
                 " enlarge the crops or leave the weight out."
             )
+
+
+_FROM_ZERO = (
+    "data.hold_out_every",
+    "data.workers",
+    "optimizer.weight_decay",
+    "optimizer.warmup_steps",
+    "optimizer.gradient_clip",
+    "optimizer.averaging",
+    "loss.salience_share",
+    "loss.texture_gain",
+    "loss.intensity_weight",
+    "loss.texture_weight",
+    "loss.coarse_weight",
+    "loss.vif_weight",
+    "loss.qabf_weight",
+    "loss.scd_weight",
+    "distillation.weight",
+    "trainer.seed",
+    "trainer.sample_pictures",
+)
+_HIGHEST = {"optimizer.averaging": 1, "loss.salience_share": 1, "trainer.seed": 2**32 - 1}
+
+
+def _check_range(key: str, value: float, low: float, high: float = math.inf) -> None:
+    if not (low <= value <= high and math.isfinite(value)):
+        allowed = f"from {low} on" if high == math.inf else f"from {low} to {high}"
+        raise ConfigError(f"{key} is {value}; give a number {allowed}.")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -200,11 +237,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return from_mapping(TrainConfig, settings, readers={RefineFuseConfig: _network})
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The settings of a file laid over those of the file that it `extends`, whose path is relative to its own."""
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The settings of a file laid over those of the file that it `extends`, whose path is relative to its own.
+
+    `above` are the files that lead to this one.
+    """
+    if path.resolve() in above:
+        raise ConfigError(f"{path} extends itself, if over others; correct one's `extends`.")
     settings = read_mapping(path, "one of config/train/")
     parent = settings.pop("extends", None)
-    return settings if parent is None else _overlay(_read(path.parent / str(parent)), settings)
+    if parent is None:
+        return settings
+    return _overlay(_read(path.parent / str(parent), (*above, path.resolve())), settings)
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

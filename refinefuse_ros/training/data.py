@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from refinefuse_ros.evaluation.metrics import MIN_SIDE
 from refinefuse_ros.training.config import ConfigError, TrainConfig
 from refinefuse_ros.training.dataset import CropDataset, CropSampler, Pair, find_pairs, read_pairs, split
 
@@ -19,7 +20,7 @@ class PairsData(lightning.LightningDataModule):
     """Reads all pairs of a run's sources once.
 
     Attributes:
-        held_out: the validation pairs.
+        held_out: the validation pairs; those that are too small for the metrics (41 pixels) are left out.
 
     Raises:
         ConfigError: no source is given, or the crops do not fill one batch.
@@ -32,7 +33,8 @@ class PairsData(lightning.LightningDataModule):
         files = [entry for source in config.data.all_sources() for entry in find_pairs(source)]
         training, validation = split(files, config.data.hold_out_every)
         self._crops = CropDataset(training, config.data.crop, self._seed)
-        self.held_out: list[Pair] = [pair for entry in validation for pair in read_pairs(entry)]
+        held_out = (pair for entry in validation for pair in read_pairs(entry))
+        self.held_out: list[Pair] = [pair for pair in held_out if min(pair.luma.shape) >= MIN_SIDE]
         if len(self._crops) < config.data.batch:
             raise ConfigError(
                 f"data.batch is {config.data.batch}, but an epoch has {len(self._crops)} crops; give at most that many."

@@ -18,7 +18,15 @@ from torch.utils.data import Dataset, Sampler
 
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.colour import split_luma
-from refinefuse_ros.image.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_video, match_files, read_rgb, read_thermal
+from refinefuse_ros.image.files import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_video,
+    match_files,
+    read_labels,
+    read_rgb,
+    read_thermal,
+)
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.video import VideoReader
@@ -112,7 +120,7 @@ def read_pairs(files: PairFiles) -> Iterator[Pair]:
 
     Raises:
         DatasetError: a pair is below 32x32 pixels, or its images differ in size.
-        SourceError: a file is not a readable image or video.
+        SourceError: a file is not a readable image or video, or a label map is coloured.
     """
     if is_video(files.thermal):
         frames = (_frames(path, files.source.stride) for path in (files.thermal, files.visible))
@@ -150,7 +158,7 @@ def _salience(files: PairFiles, thermal: np.ndarray) -> np.ndarray:
     if files.labels is None:
         salience = thermal_saliency(torch.from_numpy(thermal)[None, None] / 255.0)[0, 0]
         return (salience * 255.0).round().to(torch.uint8).numpy()
-    labels, _ = read_thermal(files.labels)
+    labels = read_labels(files.labels)
     if labels.shape != thermal.shape:
         raise DatasetError(
             f"{files.labels} is {ImageSize.of(labels)}, its pair {ImageSize.of(thermal)}; give one size."

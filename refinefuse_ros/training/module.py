@@ -17,7 +17,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.evaluation.metrics import MIN_SIDE, evaluate_pair
+from refinefuse_ros.evaluation.metrics import evaluate_pair
 from refinefuse_ros.network.model import RefineFuse, fuse_any_size
 from refinefuse_ros.training.config import OptimizerConfig, TrainConfig
 from refinefuse_ros.training.losses import FusionLoss, distance_to_teacher
@@ -95,15 +95,24 @@ class FusionModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[NETWORK_KEY] = json.dumps(asdict(self.network.config))
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the learning rate and the weight decay of this run's settings hold, not those of the checkpoint's."""
+        settings = self._config.optimizer
+        for schedule in checkpoint["lr_schedulers"]:
+            schedule["base_lrs"] = [settings.learning_rate for _ in schedule["base_lrs"]]
+        for group in (group for state in checkpoint["optimizer_states"] for group in state["param_groups"]):
+            group["lr"] *= settings.learning_rate / group["initial_lr"]
+            group["initial_lr"] = settings.learning_rate
+            group["weight_decay"] = settings.weight_decay
+
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
-        """`batch` is one whole pair: (1, 3, H, W)."""
+        """`batch` is one whole pair: (1, 3, H, W) of at least 41 pixels a side."""
         ir, vis, salient = batch.split(1, dim=1)
         fused = fuse_any_size(self.averaged, ir, vis).float()
         with torch.autocast(self.device.type, enabled=False):
             values = {f"val/{name}": value for name, value in self._loss(fused, ir, vis, salient).items()}
-        if min(fused.shape[-2:]) >= MIN_SIDE:
-            scores = evaluate_pair(*(to_plane(image) for image in (ir, vis, fused)))
-            values |= {f"val/{name}": value for name, value in asdict(scores).items()}
+        scores = evaluate_pair(*(to_plane(image) for image in (ir, vis, fused)))
+        values |= {f"val/{name}": value for name, value in asdict(scores).items()}
         self.log_dict(values, batch_size=1, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:

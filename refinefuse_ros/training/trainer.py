@@ -110,11 +110,13 @@ def _run(config: TrainConfig, dry_run: bool, quiet: bool) -> TrainResult | None:
     module = FusionModule(config, _network(config), _teacher(config))
     try:
         trainer = _trainer(config, data, dry_run, quiet)
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise TrainError(
             f"The trainer's settings cannot be used here ({str(error).splitlines()[0]});"
             " check trainer.accelerator, devices, nodes, strategy and precision."
         ) from error
+    if dry_run:  # its two steps fit into no checkpoint's epochs
+        checkpoint = None
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     if not trainer.is_global_zero:
         return None
@@ -198,7 +200,7 @@ def _checkpoint_to_resume(config: TrainConfig) -> Path | None:
         if last.exists():
             raise TrainError(f"{config.output} already holds a run; go on with resume=auto or give another output.")
         return None
-    path = last if config.resume == "auto" else Path(config.resume)
+    path = last if config.resume == "auto" else Path(config.resume).expanduser()
     if not path.is_file():
         if config.resume == "auto":
             return None
@@ -206,10 +208,18 @@ def _checkpoint_to_resume(config: TrainConfig) -> Path | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         network = json.loads(content[NETWORK_KEY])
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+        epochs = content["epoch"] + 1
+        optimizer = "sgd" if "momentum" in content["optimizer_states"][0]["param_groups"][0] else "adamw"
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
         raise TrainError(f"{path} is not a whole checkpoint of `refinefuse train`; resume from another.") from error
     if network != json.loads(json.dumps(asdict(config.network))):
         raise TrainError(f"{path} holds another network than this configuration; resume with the one it began with.")
+    if optimizer != config.optimizer.name:
+        raise TrainError(f"{path} is of a run with optimizer.name={optimizer}; resume with the same.")
+    if epochs > config.trainer.max_epochs:
+        raise TrainError(
+            f"{path} is of epoch {epochs}, and trainer.max_epochs is {config.trainer.max_epochs}; give a higher one."
+        )
     return path
 
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from refinefuse_ros.errors import UserError
 from refinefuse_ros.evaluation.bag_files import BagError
 from refinefuse_ros.evaluation.bag_writing import START_NS, write_bag
 from refinefuse_ros.evaluation.bags import open_bag
@@ -78,6 +80,16 @@ def test_a_source_that_breaks_leaves_nothing(tmp_path: Path, few_pairs) -> None:
     with pytest.raises(SourceError, match="gone"):
         write_bag(broken(), tmp_path / "folder" / "bag")
     assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, few_pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("refinefuse_ros.evaluation.bag_writing.Writer.write", full)
+    with pytest.raises(UserError, match="bag cannot be written: No space left on device"):
+        write_bag(few_pairs(2), tmp_path / "bag")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_folder_is_not_touched(tmp_path: Path, few_pairs) -> None:

@@ -48,6 +48,7 @@ def test_given_topics_are_taken(write_images) -> None:
         (["/rgb/image_raw", "/rgb/image_raw/compressed"], "holds only one camera"),
         (["/a/image", "/b/image", "/c/image"], "cannot be told from their names"),
         (["/rgb/image", "/a/image", "/b/image"], "is the thermal camera cannot be told"),
+        (["/left", "/right"], "is the thermal and which the rgb camera cannot be told"),
     ],
 )
 def test_bags_without_two_cameras_are_one_sentence(write_images, topics: list[str], message: str) -> None:

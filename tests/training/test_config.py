@@ -65,6 +65,12 @@ def test_a_file_changes_what_it_extends(tmp_path: Path):
     assert (config.name, config.data.crop, config.data.batch) == ("other", 64, 3)
 
 
+def test_files_that_extend_each_other_are_refused(tmp_path: Path):
+    config_file(tmp_path, MINIMAL + "extends: b.yaml\n", "a.yaml")
+    with pytest.raises(ConfigError, match=r"a\.yaml extends itself"):
+        load_config(config_file(tmp_path, "extends: a.yaml\n", "b.yaml").with_name("a.yaml"))
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
@@ -82,6 +88,14 @@ def test_a_file_changes_what_it_extends(tmp_path: Path):
         ("name.of=5", "sets a part of name"),
         ("data.batch", "is not an override"),
         ("data.root=[1", "is not YAML"),
+        ("data.workers=-1", "data.workers is -1; give a number from 0 on"),
+        ("data.sources=[{root: a, stride: 0}]", r"data.sources\[0\].stride is 0; give a number from 1 on"),
+        ("optimizer.averaging=1.5", "optimizer.averaging is 1.5; give a number from 0 to 1"),
+        ("optimizer.learning_rate=.nan", "optimizer.learning_rate is nan; give a number above 0"),
+        ("optimizer.weight_decay=-1", "optimizer.weight_decay is -1.0; give a number from 0 on"),
+        ("trainer.seed=-1", "trainer.seed is -1; give a number from 0 to 4294967295"),
+        ("name=a/b", "name is 'a/b'; give one that files can have"),
+        ("name=..", "name is '..'; give one that files can have"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, override: str, sentence: str):

@@ -78,6 +78,14 @@ def test_labels_say_what_is_salient(tmp_path: Path, write_pair: WritePair):
     np.testing.assert_array_equal(pair.salience, np.where(labels == 2, 255, 0))
 
 
+def test_a_coloured_label_map_is_named(tmp_path: Path, write_pair: WritePair):
+    write_pair(tmp_path, "a")
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "labels" / "a.png"), np.full((48, 40, 3), 2, np.uint8))
+    with pytest.raises(SourceError, match=r"labels.a\.png is coloured"):
+        all_pairs(Source(tmp_path))
+
+
 def test_excluded_names_are_left_out(tmp_path: Path, write_pair: WritePair):
     write_pair(tmp_path, "a")
     write_pair(tmp_path, "b")

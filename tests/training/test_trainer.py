@@ -131,6 +131,13 @@ def test_a_run_goes_on_from_given_weights(run: Run, tmp_path: Path):
         run(f"output={tmp_path / 'c'}", f"init={first.weights}", "network.head=[5]")
 
 
+def test_a_resumed_run_takes_the_new_learning_rate(run: Run):
+    before = weights_of(run("trainer.max_epochs=1", "optimizer.averaging=0"))
+    after = run("resume=auto", "optimizer.averaging=0", "optimizer.learning_rate=1e-12")
+    assert after.epochs == 2
+    torch.testing.assert_close(weights_of(after), before)
+
+
 def test_checkpoints_that_do_not_fit_are_refused(run: Run, tmp_path: Path):
     run("trainer.max_epochs=1")
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
@@ -140,6 +147,12 @@ def test_checkpoints_that_do_not_fit_are_refused(run: Run, tmp_path: Path):
         run("resume=auto", "network.head=[5]")
     with pytest.raises(TrainError, match="no checkpoint"):
         run(f"resume={tmp_path / 'absent.ckpt'}")
+    with pytest.raises(TrainError, match=r"run with optimizer\.name=adamw"):
+        run("resume=auto", "optimizer.name=sgd")
+    run("resume=auto", "trainer.max_epochs=2")
+    with pytest.raises(TrainError, match=r"of epoch 2, and trainer\.max_epochs is 1"):
+        run("resume=auto", "trainer.max_epochs=1")
+    assert run(f"resume={last}", dry_run=True).steps == 2
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(TrainError, match="not a whole checkpoint"):
         run("resume=auto")
@@ -170,9 +183,18 @@ def test_a_run_without_held_out_pairs_trains_too(run: Run):
     assert not any(name.startswith("val/") for name in result.metrics)
 
 
-def test_a_device_that_is_not_there_is_refused(run: Run):
+def test_held_out_pairs_that_are_too_small_for_the_metrics_are_left_out(
+    run: Run, tmp_path: Path, write_pair: Callable[..., None]
+):
+    write_pair(tmp_path / "data", "dddd", size=(32, 44))
+    result = run("data.crop=48", "loss.vif_weight=0.1", "trainer.max_epochs=1")
+    assert not any(name.startswith("val/") for name in result.metrics)
+
+
+@pytest.mark.parametrize("setting", ["accelerator=abacus", "devices=-1", "strategy=deepspeed"])
+def test_a_device_that_is_not_there_is_refused(run: Run, setting: str):
     with pytest.raises(TrainError, match=r"check trainer\.accelerator"):
-        run("trainer.accelerator=abacus")
+        run(f"trainer.{setting}")
 
 
 def test_too_few_crops_for_a_batch_are_refused(run: Run):

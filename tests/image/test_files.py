@@ -1,0 +1,89 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Still images are read whole and finite; one that cannot be is named in a sentence."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse_ros.image.files import SourceError, read_rgb, read_thermal
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A whole PNG file whose header says that it has that many pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "encoding"),
+    [
+        ("a.png", noise(4, 6), "mono8"),
+        ("b.png", noise(4, 6).astype(np.uint16) * 200, "mono16"),
+        ("c.tiff", noise(4, 6).astype(np.uint16) * 200, "mono16"),
+        ("d.tiff", noise(4, 6).astype(np.float32) / 7, "32FC1"),
+    ],
+)
+def test_a_thermal_image_keeps_its_depth(tmp_path: Path, name: str, pixels: np.ndarray, encoding: str):
+    cv2.imwrite(str(tmp_path / name), pixels)
+    read, found = read_thermal(tmp_path / name)
+    assert found == encoding
+    np.testing.assert_array_equal(read, pixels)
+
+
+@pytest.mark.parametrize("pixels", [noise(4, 6), noise(4, 6, 4), noise(4, 6, 3).astype(np.uint16) * 257])
+def test_grey_transparent_and_deep_colour_images_become_8_bit_bgr(tmp_path: Path, pixels: np.ndarray):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    read = read_rgb(tmp_path / "a.png")
+    assert (read.shape, read.dtype) == ((4, 6, 3), np.uint8)
+
+
+def test_a_float_image_without_readings_in_places_takes_its_smallest_one(tmp_path: Path):
+    pixels = np.linspace(290, 310, 24, dtype=np.float32).reshape(4, 6)
+    pixels[1, 2], pixels[3, 3], pixels[0, 0] = np.nan, np.inf, -np.inf
+    cv2.imwrite(str(tmp_path / "a.tiff"), pixels)
+    read, _ = read_thermal(tmp_path / "a.tiff")
+    lost = ~np.isfinite(pixels)
+    assert (read[lost] == pixels[~lost].min()).all()
+    np.testing.assert_array_equal(read[~lost], pixels[~lost])
+
+
+def test_a_float_image_without_any_reading_is_named(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "a.tiff"), np.full((4, 6), np.nan, np.float32))
+    with pytest.raises(SourceError, match=r"a\.tiff has no finite pixel"):
+        read_thermal(tmp_path / "a.tiff")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_an_image_that_is_cut_off_is_named(tmp_path: Path, suffix: str):
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), noise(64, 64, 3))
+    path.write_bytes(path.read_bytes()[:-500])
+    for read in (read_rgb, read_thermal):
+        with pytest.raises(SourceError, match=rf"a\{suffix} is not a readable image"):
+            read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", png_that_claims(50_000, 50_000)])
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for read in (read_rgb, read_thermal):
+        with pytest.raises(SourceError, match=r"a\.png is not a readable image"):
+            read(path)
+    with pytest.raises(SourceError, match="not a readable image"):
+        read_rgb(tmp_path)
