@@ -202,11 +202,13 @@ def _export_graph(task: _Task, output: Path) -> ExportReport:
 def _export_openvino(task: _Task, output: Path) -> ExportReport:
     import openvino as ov
 
+    from refinefuse_ros.engine.openvino import shared_core
+
     started = time.monotonic()
     options = ""
     with _graph(task.files, task.size) as graph:
         content = _fp32(graph)
-        model = ov.Core().read_model(content)
+        model = shared_core().read_model(content)
         if task.precision == "int8":
             quantize, calibration = _quantization(), task.calibration_sample(content)
             options = _calibrated_on(calibration)

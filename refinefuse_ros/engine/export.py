@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino as ov
 import torch
 
 from refinefuse_ros import __version__
+from refinefuse_ros.engine.openvino import shared_core
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.network.deployable import Deployable
@@ -102,7 +102,7 @@ def largest_difference(model: RefineFuse, graph: bytes, sizes: Sequence[ImageSiz
     """Largest difference in grey levels between an ONNX graph, run in fp32 by OpenVINO, and torch, on random
     planes.
     """
-    core = ov.Core()
+    core = shared_core()
     reference = Deployable(model).eval()
     random = np.random.default_rng(seed)
     largest = 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class OpenVinoEngine(Engine):
     ) -> None:
         manifest = check_ir(files.ir, size) if files.ir else None
         path = files.ir or files.required_graph()
-        core = ov.Core()
+        core = shared_core()
         device = "CPU" if device == "auto" else device
         graph = _read_graph(core, path)
         quantized = _is_quantized(graph)
@@ -99,12 +100,22 @@ class OpenVinoEngine(Engine):
         }
         try:
             self._request.infer(inputs, share_inputs=True, share_outputs=True)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise EngineError(f"OpenVINO failed to run {self.info.model}: {_first_line(error)}.") from error
         return self._request.get_tensor(_OUTPUT).data[0, 0]
 
     def close(self) -> None:
         self._request = None
+
+
+@cache
+def shared_core() -> ov.Core:
+    """The one core of this process, which is never destroyed.
+
+    On CPUs with AMX a thread that compiles keeps a signal stack in the core's memory: with a core of its own for every
+    engine, the next signal (Ctrl-C) after one was replaced lands in freed memory.
+    """
+    return ov.Core()
 
 
 def _read_graph(core: ov.Core, path: Path) -> ov.Model:

@@ -407,3 +407,11 @@ def test_ctrl_c_ends_it_in_time_whatever_it_does(rig) -> None:
     process.interrupt()
     assert process.wait(3) == 0
     assert "Traceback" not in process.output
+
+
+def test_ctrl_c_ends_it_well_after_its_engine_was_replaced(rig) -> None:
+    fuse_pair(rig, start_streaming(rig), ImageSize(130, 97))
+    process = rig._processes[0]
+    process.interrupt()
+    assert process.wait(3) == 0, process.output
+    assert "Traceback" not in process.output
