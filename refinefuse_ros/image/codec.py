@@ -33,10 +33,11 @@ class MalformedImage(ValueError):  # noqa: N818  (a state of the input, not of t
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """Memory layout of one pixel: `channels` values of `dtype`."""
+    """Memory layout of one pixel: `channels` values of `dtype`; a row holds a multiple of `group` pixels."""
 
     dtype: np.dtype
     channels: int
+    group: int = 1
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -58,6 +59,7 @@ ENCODINGS: Final[dict[str, PixelFormat]] = {
     "bayer_bggr8": PixelFormat(np.dtype(np.uint8), 1),
     "bayer_gbrg8": PixelFormat(np.dtype(np.uint8), 1),
     "bayer_grbg8": PixelFormat(np.dtype(np.uint8), 1),
+    **dict.fromkeys(("uyvy", "yuv422", "yuyv", "yuv422_yuy2"), PixelFormat(np.dtype(np.uint8), 2, group=2)),
 }
 
 
@@ -71,8 +73,8 @@ def decode(encoding: str, height: int, width: int, step: int, is_bigendian: bool
     Non-finite pixels of 32FC1 (cameras mark "no reading" with them) take the smallest finite value.
 
     Raises:
-        MalformedImage: `encoding` (unknown), `size` (zero), `step` (shorter than a row), `data_length` (not
-            height x step), or `not_finite` (no finite pixel at all).
+        MalformedImage: `encoding` (unknown), `size` (zero, or odd in 4:2:2), `step` (shorter than a row), `data_length`
+            (not height x step), or `not_finite` (no finite pixel at all).
     """
     layout = _layout_of(encoding)
     _check_geometry(layout, height, width, step, memoryview(data).nbytes)
@@ -189,6 +191,12 @@ def _layout_of(encoding: str) -> PixelFormat:
 def _check_geometry(layout: PixelFormat, height: int, width: int, step: int, length: int) -> None:
     if height <= 0 or width <= 0:
         raise MalformedImage("size", f"image of width {width} and height {height} has no pixels; check its publisher.")
+    if width % layout.group:
+        raise MalformedImage(
+            "size",
+            f"image of width {width} cannot be in an encoding whose pixels share colours by {layout.group};"
+            " check its publisher.",
+        )
     if step < width * layout.bytes_per_pixel:
         raise MalformedImage(
             "step",

@@ -28,6 +28,10 @@ _TO_GREY: Final[dict[str, int]] = {
     "bgra8": cv2.COLOR_BGRA2GRAY,
     "rgb8": cv2.COLOR_RGB2GRAY,
     "rgba8": cv2.COLOR_RGBA2GRAY,
+    "uyvy": cv2.COLOR_YUV2GRAY_UYVY,
+    "yuv422": cv2.COLOR_YUV2GRAY_UYVY,
+    "yuyv": cv2.COLOR_YUV2GRAY_YUYV,
+    "yuv422_yuy2": cv2.COLOR_YUV2GRAY_YUYV,
 }
 # ROS names a mosaic by its first two rows, OpenCV by the second and third pixel of the second row: RGGB is its BG.
 _FROM_MOSAIC: Final[dict[str, int]] = {
@@ -36,14 +40,22 @@ _FROM_MOSAIC: Final[dict[str, int]] = {
     "bayer_gbrg8": cv2.COLOR_BayerGR2BGR,
     "bayer_grbg8": cv2.COLOR_BayerGB2BGR,
 }
+# Two pixels share their colour (4:2:2, limited range), as USB cameras send them; ROS has two names for either order.
+_FROM_YUV: Final[dict[str, int]] = {
+    "uyvy": cv2.COLOR_YUV2BGR_UYVY,
+    "yuv422": cv2.COLOR_YUV2BGR_UYVY,
+    "yuyv": cv2.COLOR_YUV2BGR_YUYV,
+    "yuv422_yuy2": cv2.COLOR_YUV2BGR_YUYV,
+}
 _GREY_8: Final = ("mono8", "8UC1")
 _GREY_16: Final = ("mono16", "16UC1")
-VISIBLE_ENCODINGS: Final = (*_TO_YCRCB, *_FROM_MOSAIC, *_GREY_8, *_GREY_16)
+VISIBLE_ENCODINGS: Final = (*_TO_YCRCB, *_FROM_MOSAIC, *_FROM_YUV, *_GREY_8, *_GREY_16)
 _FROM_YCRCB: Final[dict[str, int]] = {"bgr8": cv2.COLOR_YCrCb2BGR, "rgb8": cv2.COLOR_YCrCb2RGB}
 
 
 def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the luma, uint8 HxW, and the chroma of an image in a ROS encoding; a Bayer mosaic is interpolated first.
+    """Return the luma, uint8 HxW, and the chroma of an image in a ROS encoding; a Bayer mosaic is
+    interpolated first, and the colours of 4:2:2 YUV are repeated.
 
     The chroma is an opaque uint8 HxWx3 array for `join_luma`, which overwrites one plane of it; it is None
     for a grey image. 16-bit grey is taken as full range.
@@ -51,8 +63,9 @@ def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarra
     Raises:
         MalformedImage: `encoding`: the encoding has no luma (32FC1) or is unknown.
     """
-    if encoding in _FROM_MOSAIC:
-        pixels, encoding = cv2.cvtColor(pixels, _FROM_MOSAIC[encoding]), "bgr8"
+    to_bgr = _FROM_MOSAIC.get(encoding) or _FROM_YUV.get(encoding)
+    if to_bgr is not None:
+        pixels, encoding = cv2.cvtColor(pixels, to_bgr), "bgr8"
     if encoding in _TO_YCRCB:
         ycrcb = cv2.cvtColor(pixels, _TO_YCRCB[encoding])
         return cv2.extractChannel(ycrcb, 0), ycrcb

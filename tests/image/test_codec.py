@@ -31,7 +31,7 @@ HOST_IS_BIG = sys.byteorder == "big"
 def images(draw: st.DrawFn) -> tuple[str, np.ndarray]:
     encoding = draw(st.sampled_from(sorted(ENCODINGS)))
     layout = ENCODINGS[encoding]
-    shape = (draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+    shape = (draw(st.integers(1, 9)), layout.group * draw(st.integers(1, 9)))
     if layout.channels > 1:
         shape = (*shape, layout.channels)
     elements = st.floats(width=32, allow_nan=False, allow_infinity=False) if layout.dtype.kind == "f" else None
@@ -132,7 +132,8 @@ def test_message_data_holds_the_bytes_of_the_rows(pixels):
 @pytest.mark.parametrize(
     ("arguments", "reason", "words"),
     [
-        (("yuv422", 2, 3, 6, False, bytes(12)), "encoding", ["yuv422", "mono16", "bgr8"]),
+        (("nv21", 2, 3, 6, False, bytes(12)), "encoding", ["nv21", "mono16", "bgr8"]),
+        (("yuyv", 2, 3, 6, False, bytes(12)), "size", ["width 3"]),
         (("", 2, 3, 6, False, bytes(12)), "encoding", ["''"]),
         (("mono8", 0, 3, 3, False, b""), "size", ["0", "3"]),
         (("mono8", 2, 0, 3, False, bytes(6)), "size", ["0", "2"]),

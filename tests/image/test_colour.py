@@ -85,6 +85,19 @@ def test_mosaics_of_any_size_have_a_luma_of_that_size(encoding):
         assert luma.shape == shape
 
 
+@pytest.mark.parametrize("encoding", ["uyvy", "yuv422", "yuyv", "yuv422_yuy2"])
+def test_the_colours_of_usb_cameras_are_theirs(encoding):
+    bgr = np.array([40, 90, 200])
+    y = 16 + bgr @ [24.966, 128.553, 65.481] / 255  # limited range: BT.601-7, section 2.5.1
+    u, v = 128 + bgr @ [112, -74.203, -37.797] / 255, 128 + bgr @ [-18.214, -93.786, 112] / 255
+    pair = [[u, y], [v, y]] if encoding in ("uyvy", "yuv422") else [[y, u], [y, v]]
+    pixels = np.tile(np.round(pair).astype(np.uint8), (4, 3, 1))
+    luma, chroma = split_luma(pixels, encoding)
+    assert luma.shape == (4, 6)
+    assert np.abs(join_luma(luma, chroma, "bgr8").astype(int) - bgr).max() <= 4
+    np.testing.assert_array_equal(to_grey(pixels, encoding), np.full((4, 6), round(y)))
+
+
 @pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
 def test_grey_visible_images_pass_and_come_out_grey(encoding):
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -192,6 +193,17 @@ def test_8_bit_cameras_are_fused(rig) -> None:
             grey = (frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 0]).astype(np.uint8)
             rig.publish(topic, to_image(Frame(frame.stamp_ns, frame.frame_id, "mono8", grey)))
         assert rig.spin_until(lambda: len(rig.fused) > before, 5), rig.output()  # noqa: B023
+
+
+def test_cameras_of_yuv_are_fused_in_colour(rig) -> None:
+    index = start_streaming(rig)
+    yuyv = np.tile(np.array([[81, 90], [81, 240]], np.uint8), (SIZE.height, SIZE.width // 2, 1))  # red
+    rig.publish("thermal/image_raw", to_image(thermal_frame(index)))
+    rig.publish("rgb/image_raw", to_image(replace(rgb_frame(index), encoding="yuv422_yuy2", pixels=yuyv)))
+    assert rig.spin_until(lambda: bool(rig.fused), 5), rig.output()
+    blue, green, red = np.frombuffer(rig.fused[-1].data, np.uint8).reshape(-1, 3).mean(axis=0)
+    assert red > blue + 100
+    assert red > green + 100
 
 
 def test_each_fault_is_said_whatever_else_was_said_just_now(rig) -> None:
