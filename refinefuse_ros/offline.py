@@ -19,6 +19,7 @@ from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.files import (
+    IMAGE_SUFFIXES,
     PairedFiles,
     SourceError,
     is_video,
@@ -37,6 +38,9 @@ from refinefuse_ros.stream.timing import NS_PER_S
 
 Item = TypeVar("Item")
 
+# Names of partnerless files that a sentence lists before it only counts them.
+_NAMES_LISTED = 5
+
 
 @dataclass(frozen=True)
 class FuseResult:
@@ -45,7 +49,8 @@ class FuseResult:
     Attributes:
         output: where the results are.
         fused: how many images were written.
-        skipped: one sentence for each pair that could not be read.
+        skipped: one sentence for whatever was left out: unreadable pairs, files without a partner, the rest of a
+            longer video.
         seconds: wall time, reading and writing included.
         engine: what ran.
     """
@@ -69,16 +74,19 @@ def fuse_files(
     over time (`Steadier`).
 
     Raises:
-        SourceError: nothing can be read, `output` is of another kind than the input, or images were to be steadied.
+        SourceError: nothing can be read, `output` is of another kind than the input or
+            is the input, or images were to be steadied.
         EngineError: no backend can run the model.
     """
     started = time.perf_counter()
+    if output.resolve() in (thermal.resolve(), rgb.resolve()):
+        raise SourceError(f"{output} is what is to be fused, and would be overwritten; give another output.")
     if is_video(thermal) and is_video(rgb):
         fused, skipped, engine = _fuse_video(thermal, rgb, output, request, steady, quiet)
     else:
         if steady:
             raise SourceError(f"{rgb} is no video; only videos can be steadied.")
-        fused, skipped, engine = _fuse_images(match_files(thermal, rgb), rgb.is_dir(), output, request, quiet)
+        fused, skipped, engine = _fuse_images(thermal, rgb, output, request, quiet)
     result = FuseResult(str(output), fused, skipped, time.perf_counter() - started, engine.info.to_dict())
     engine.close()
     if not quiet:
@@ -168,19 +176,24 @@ def _fuse_video(
             fused += 1
     if fused == 0:
         raise SourceError(f"{thermal} and {rgb} hold no frame; check that the videos play.")
-    return fused, [], fuser.engine
+    skipped: list[str] = []
+    note_left_over_frames([thermal, rgb], fused, skipped)
+    return fused, skipped, fuser.engine
 
 
 def _fuse_images(
-    files: list[PairedFiles], to_folder: bool, output: Path, request: EngineRequest, quiet: bool
+    thermal: Path, rgb: Path, output: Path, request: EngineRequest, quiet: bool
 ) -> tuple[int, list[str], EngineHost]:
+    files, to_folder, fused = match_files(thermal, rgb), rgb.is_dir(), 0
     skipped: list[str] = []
+    note_partnerless([thermal, rgb], {file.name for file in files}, skipped)
     size, pairs = open_stills(files, skipped, "fusing", quiet)
     fuser = OfflineFuser(request, size)
     (output if to_folder else output.parent).mkdir(parents=True, exist_ok=True)
     for file, images in pairs:
         write_image(output / file.rgb.name if to_folder else output, fuser.fuse_still(images))
-    return len(files) - len(skipped), skipped, fuser.engine
+        fused += 1
+    return fused, skipped, fuser.engine
 
 
 def _usable(files: Iterable[PairedFiles], skipped: list[str]) -> Iterator[tuple[PairedFiles, ImagePair]]:
@@ -193,3 +206,32 @@ def _usable(files: Iterable[PairedFiles], skipped: list[str]) -> Iterator[tuple[
             note_skipped(f"{file.rgb}: {error}" if isinstance(error, MalformedImage) else str(error), skipped)
             continue
         yield file, images
+
+
+def note_partnerless(sources: list[Path], matched: set[str], skipped: list[str]) -> None:
+    """A sentence for each folder that holds images which are not in all the others."""
+    for folder in (source for source in sources if source.is_dir()):
+        alone = sorted(
+            file.name for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.stem not in matched
+        )
+        if alone:
+            listed = ", ".join(alone[:_NAMES_LISTED]) + (", ..." if len(alone) > _NAMES_LISTED else "")
+            note_skipped(
+                f"{folder} holds {len(alone)} image(s) whose name is not in the other folders ({listed});"
+                " rename them, or leave them out.",
+                skipped,
+            )
+
+
+def note_left_over_frames(videos: list[Path], used: int, skipped: list[str]) -> None:
+    """A sentence for each video of which frames are left over."""
+    for video in videos:
+        reader = VideoReader(video)
+        frame_count = reader.frame_count
+        reader.close()
+        if frame_count > used:
+            note_skipped(
+                f"{video} says it has {frame_count} frames but only the first {used} were used: it, or a video it"
+                " goes with, ends there; check that they are of the same take.",
+                skipped,
+            )

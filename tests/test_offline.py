@@ -42,6 +42,15 @@ def test_a_folder_becomes_a_folder_of_the_same_names(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "out" / "b.jpg")).shape == (50, 70, 3)
 
 
+@pytest.mark.parametrize("output", ["rgb", "thermal/../rgb", "thermal"])
+def test_sources_are_not_overwritten(tmp_path: Path, output: str) -> None:
+    write_pair(tmp_path, "a.png")
+    before = (tmp_path / "rgb/a.png").read_bytes()
+    with pytest.raises(SourceError, match="would be overwritten; give another output"):
+        fuse_files(tmp_path / "thermal", tmp_path / "rgb", tmp_path / output, EngineRequest(), quiet=True)
+    assert (tmp_path / "rgb/a.png").read_bytes() == before
+
+
 def test_an_image_becomes_an_image(tmp_path: Path) -> None:
     write_pair(tmp_path, "a.png")
     fuse_files(tmp_path / "thermal/a.png", tmp_path / "rgb/a.png", tmp_path / "new/x.png", EngineRequest(), quiet=True)
@@ -55,6 +64,20 @@ def test_a_video_becomes_a_video_at_its_rate(tmp_path: Path) -> None:
     result = fuse_files(tmp_path / "thermal.mp4", tmp_path / "rgb.mp4", output, EngineRequest(), quiet=True)
     video = VideoReader(output)
     assert (result.fused, len(list(video)), video.rate_hz, video.size) == (7, 7, 25.0, (64, 48))
+
+
+def test_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_pair(tmp_path, "a.png")
+    cv2.imwrite(str(tmp_path / "rgb/b.png"), np.zeros((48, 64, 3), np.uint8))
+    result = fuse_files(tmp_path / "thermal", tmp_path / "rgb", tmp_path / "out", EngineRequest(), quiet=True)
+    assert result.fused == 1
+    assert "rgb holds 1 image(s) whose name is not in the other folders (b.png)" in result.skipped[0]
+    write_video(tmp_path / "v/thermal.mp4", 4)
+    write_video(tmp_path / "v/rgb.mp4", 6)
+    files = (tmp_path / "v" / name for name in ("thermal.mp4", "rgb.mp4", "fused.mp4"))
+    result = fuse_files(*files, EngineRequest(), quiet=True)
+    assert result.fused == 4
+    assert "rgb.mp4 says it has 6 frames but only the first 4 were used" in result.skipped[0]
 
 
 def test_unreadable_and_tiny_files_are_skipped_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

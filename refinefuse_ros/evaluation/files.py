@@ -16,16 +16,13 @@ from refinefuse_ros.evaluation.metrics import MIN_SIDE
 from refinefuse_ros.evaluation.running import conclude, label_models, run
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 from refinefuse_ros.evaluation.workers import Parallelism
-from refinefuse_ros.image.files import IMAGE_SUFFIXES, PairedFiles, SourceError, is_video, match_files, read_rgb
+from refinefuse_ros.image.files import PairedFiles, SourceError, is_video, match_files, read_rgb
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.video import VideoReader
-from refinefuse_ros.offline import note_skipped, open_stills, progress
+from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_skipped, open_stills, progress
 from refinefuse_ros.pipeline import align_thermal
-
-# Names of partnerless files that a sentence lists before it only counts them.
-_NAMES_LISTED = 5
 
 
 def evaluate_files(
@@ -77,7 +74,7 @@ def evaluate_files(
     job = Job(models, is_video=clip, steady=steady)
     tally = run(job, given, source.pairs, source.expected, where or Parallelism(workers=1))
     if clip:
-        _note_unscored_frames([thermal, rgb, *([fused] if fused else [])], tally.count, skipped)
+        note_left_over_frames([thermal, rgb, *([fused] if fused else [])], tally.count, skipped)
     if not tally.count:
         raise SourceError(skipped[-1] if skipped else f"{thermal} and {rgb} hold no frame; check that the videos play.")
     return conclude(tally, thermal=str(thermal), rgb=str(rgb), skipped=skipped, started_s=started_s, command=command)
@@ -101,7 +98,7 @@ def _stills(thermal: Path, rgb: Path, fused: Path | None, skipped: list[str], qu
             raise SourceError(
                 f"No file name is in all of {thermal}, {rgb} and {fused}; give a moment's files one name."
             )
-    _note_partnerless([thermal, rgb, *([fused] if fused else [])], {file.name for file in files}, skipped)
+    note_partnerless([thermal, rgb, *([fused] if fused else [])], {file.name for file in files}, skipped)
     _, images = open_stills(files, skipped, "scoring", quiet)
 
     def pairs() -> Iterator[PreparedPair]:
@@ -153,32 +150,3 @@ def _prepare(name: str, seconds: float | None, images: ImagePair, given: dict[st
         Frame(0, "rgb", "bgr8", images.rgb),
         {label: Frame(0, "rgb", "bgr8", fused) for label, fused in given.items()},
     )
-
-
-def _note_partnerless(sources: list[Path], matched: set[str], skipped: list[str]) -> None:
-    """A sentence for each folder that holds images which are not in all the others."""
-    for folder in (source for source in sources if source.is_dir()):
-        alone = sorted(
-            file.name for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.stem not in matched
-        )
-        if alone:
-            listed = ", ".join(alone[:_NAMES_LISTED]) + (", ..." if len(alone) > _NAMES_LISTED else "")
-            note_skipped(
-                f"{folder} holds {len(alone)} image(s) whose name is not in the other folders ({listed});"
-                " rename them, or leave them out.",
-                skipped,
-            )
-
-
-def _note_unscored_frames(videos: list[Path], scored: int, skipped: list[str]) -> None:
-    """A sentence for each video of which frames are left over."""
-    for video in videos:
-        reader = VideoReader(video)
-        frame_count = reader.frame_count
-        reader.close()
-        if frame_count > scored:
-            note_skipped(
-                f"{video} says it has {frame_count} frames but only the first {scored} were scored: it, or a video it"
-                " goes with, ends there; check that they are of the same take.",
-                skipped,
-            )

@@ -178,7 +178,7 @@ def test_videos_are_scored_frame_by_frame_with_flicker(tmp_path: Path, mode: str
     assert 0 <= method.flicker < 2
     assert verdict.thermal.flicker is not None
     (sentence,) = verdict.skipped
-    assert "thermal.mp4 says it has 9 frames but only the first 7 were scored" in sentence
+    assert "thermal.mp4 says it has 9 frames but only the first 7 were used" in sentence
 
 
 @pytest.mark.parametrize(

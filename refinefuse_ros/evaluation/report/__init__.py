@@ -39,4 +39,4 @@ def write_report(verdict: Verdict, gallery: Gallery, path: Path) -> None:
     page = render_page(verdict, gallery)
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, page.encode())
+        write_whole(path, page.encode("utf-8", "replace"))  # a file's name may be no UTF-8
