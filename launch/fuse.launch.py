@@ -60,5 +60,5 @@ def generate_launch_description() -> LaunchDescription:
         condition=IfCondition(PythonExpression(["'", LaunchConfiguration("cameras"), "' != 'none'"])),
     )
     return LaunchDescription(
-        [*shared_arguments(), *arguments, *large_image_transport(), fusion, cameras, rviz(use_sim_time)]
+        [*shared_arguments(), *arguments, *large_image_transport(), fusion, cameras, rviz(use_sim_time, camera_topics)]
     )

@@ -57,13 +57,14 @@ def fusion_node(parameters: Mapping[str, Any], remappings: Iterable[tuple[Any, A
     )
 
 
-def rviz(use_sim_time: Any) -> Node:
-    """RViz on the three images, where the argument rviz asks for it."""
+def rviz(use_sim_time: Any, remappings: Iterable[tuple[Any, Any]] = ()) -> Node:
+    """RViz on the three images, where the argument rviz asks for it; `remappings` are of their topics."""
     return Node(
         package="rviz2",
         executable="rviz2",
         namespace=LaunchConfiguration("namespace"),
         arguments=["-d", str(_config("fuse.rviz"))],
+        remappings=list(remappings),
         parameters=[{"use_sim_time": use_sim_time}],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
