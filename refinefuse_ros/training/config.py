@@ -208,6 +208,7 @@ _FROM_ZERO = (
     "loss.vif_weight",
     "loss.qabf_weight",
     "loss.scd_weight",
+    "loss.outline_weight",
     "distillation.weight",
     "trainer.seed",
     "trainer.sample_pictures",

@@ -23,6 +23,7 @@ __all__ = [
     "FusionLoss",
     "LossConfig",
     "contrast_mask",
+    "dark_outlines",
     "distance_to_teacher",
     "excess_coarse_gradient",
     "thermal_saliency",
@@ -31,6 +32,7 @@ __all__ = [
 _CONTRAST_SIGMA = 1.5  # with the cut at three sigma: the 9x9 window, and a rim of a hundredth of the weight
 _CONTRAST_MARGIN = 1e-6  # in squared grey levels 0.07: below it the difference is float rounding
 _COARSE_SIGMA = 6.0
+_OUTLINE_SIGMA, _OUTLINE_WINDOW, _OUTLINE_MARGIN = 1.5, 5, 4.0 / 255.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class LossConfig:
     vif_weight, qabf_weight, scd_weight: factors of what each metric lacks to its ideal: 2 - VIF, 1 - Qabf and
         2 - SCD. They ask for what the other terms only approach; alone they would draw halos, so a greater
         coarse_weight belongs to them.
+    outline_weight: factor of what is darker than its surroundings in the brighter source: the rims that texture
+        and those three draw around warm things, and bright skies turned grey.
     """
 
     intensity: Literal["mask", "mean", "max", "salient_max"] = "salient_max"
@@ -61,6 +65,7 @@ class LossConfig:
     vif_weight: float = 0.0
     qabf_weight: float = 0.0
     scd_weight: float = 0.0
+    outline_weight: float = 0.0
 
 
 class FusionLoss(nn.Module):
@@ -83,6 +88,8 @@ class FusionLoss(nn.Module):
             terms["texture"] = config.texture_weight * texture
         if config.coarse_weight:
             terms["coarse"] = config.coarse_weight * 100.0 * excess_coarse_gradient(fused, ir, vis)
+        if config.outline_weight:
+            terms["outline"] = config.outline_weight * dark_outlines(fused, ir, vis)
         for name, (ideal, measure) in _MEASURES.items():
             if weight := getattr(config, f"{name}_weight"):
                 terms[name] = weight * (ideal - measure(fused, ir, vis).mean())
@@ -159,6 +166,17 @@ def excess_coarse_gradient(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         return (sobel(blurred).square().sum(dim=1, keepdim=True) / 64.0 + 1e-12).sqrt()
 
     return F.relu(slope(fused) - torch.maximum(slope(ir), slope(vis))).mean()
+
+
+def dark_outlines(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """How much darker the fused image is than its surroundings in the brighter source, on average; in [0, 1].
+
+    Of the lowest value of max(ir, vis) in 5x5 pixels, less the fused image blurred by 1.5 pixels and a margin of
+    4 / 255, the positive part.
+    """
+    brighter = torch.maximum(ir, vis)
+    lowest = -F.max_pool2d(-brighter, _OUTLINE_WINDOW, stride=1, padding=_OUTLINE_WINDOW // 2)
+    return F.relu(lowest - gaussian_blur(fused, _OUTLINE_SIGMA) - _OUTLINE_MARGIN).mean()
 
 
 def thermal_saliency(ir: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from refinefuse_ros.training.losses import (
     FusionLoss,
     LossConfig,
     contrast_mask,
+    dark_outlines,
     distance_to_teacher,
     excess_coarse_gradient,
     thermal_saliency,
@@ -28,6 +29,20 @@ def flat(value: float) -> Tensor:
 
 def term(name: str, config: LossConfig, fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor) -> float:
     return float(FusionLoss(config)(fused, ir, vis, salient)[name])
+
+
+def test_a_dark_rim_is_an_outline_and_the_sources_edges_are_none() -> None:
+    vis = torch.full((1, 1, 64, 64), 0.8)
+    ir = torch.zeros(1, 1, 64, 64)
+    ir[..., 24:40, 24:40] = 1.0
+    brighter = torch.maximum(ir, vis)
+    assert dark_outlines(brighter, ir, vis) < 1e-5  # the blur of the corners
+    rimmed = brighter.clone()
+    rimmed[..., 20:44, 20:44] = 0.5
+    rimmed[..., 24:40, 24:40] = 1.0
+    found = float(dark_outlines(rimmed, ir, vis))
+    assert 0.01 < found < 0.3 * (24**2 - 16**2) / 64**2
+    assert term("outline", LossConfig(outline_weight=2.0), rimmed, ir, vis, ir) == pytest.approx(2.0 * found)
 
 
 @pytest.mark.parametrize(
