@@ -11,3 +11,8 @@ class UserError(Exception):
 def one_line(message: object) -> str:
     """What a library says over several lines as a part of a sentence: on one line, without its full stop."""
     return " ".join(str(message).split()).rstrip(".")
+
+
+def first_line(error: Exception) -> str:
+    """What a library says first, where the rest is a trace; the error's type where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

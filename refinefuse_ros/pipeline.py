@@ -109,7 +109,6 @@ class FusionPipeline:
         measure = self.stages.measure
         with measure("split"):
             luma, chroma = split_luma(rgb.pixels, rgb.encoding)
-            thermal_plane, luma = _writeable(thermal_plane), _writeable(luma)
         start_ns = time.perf_counter_ns()
         fused_luma = self._engine.fuse(thermal_plane, luma)
         engine_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
@@ -128,8 +127,3 @@ class FusionPipeline:
     def show_rgb(self, rgb: Frame) -> FusedImage:
         """The RGB frame alone, for when the thermal camera is missing."""
         return FusedImage(join_luma(*split_luma(rgb.pixels, rgb.encoding), self._encoding), self._encoding)
-
-
-def _writeable(plane: np.ndarray) -> np.ndarray:
-    """The plane, copied where it is a read-only view of an 8-bit grey message: OpenVINO cannot share such memory."""
-    return np.require(plane, requirements="W")

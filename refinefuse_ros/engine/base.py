@@ -134,14 +134,14 @@ class Engine(ABC):
             self.fuse(grey, grey)
 
     def _pad(self, plane: np.ndarray) -> np.ndarray:
-        if not self._needs_padding:
-            return np.ascontiguousarray(plane)
+        if not self._needs_padding:  # an 8-bit grey message is a read-only view, which OpenVINO cannot share
+            return np.require(plane, requirements="CW")
         bottom, right = (padded - side for padded, side in zip(self._padded_shape, plane.shape, strict=True))
         return np.pad(plane, ((0, bottom), (0, right)), mode="edge")
 
     @abstractmethod
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
-        """Run the graph on two contiguous padded (H, W) uint8 planes; returns a padded (H, W) uint8 plane."""
+        """Run the graph on two contiguous, writeable, padded (H, W) uint8 planes; returns such a plane."""
 
     @abstractmethod
     def close(self) -> None:

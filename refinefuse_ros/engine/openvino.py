@@ -79,7 +79,7 @@ class OpenVinoEngine(Engine):
             device_name = core.get_property(device, properties.device.full_name)
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO cannot build {path.name} at {size} on {device}: {_first_line(error)};"
+                f"OpenVINO cannot build {path.name} at {size} on {device}: {_last_line(error)};"
                 f" available devices: {', '.join(core.available_devices)}."
             ) from error
         built = _built_precision(compiled)
@@ -101,7 +101,7 @@ class OpenVinoEngine(Engine):
         try:
             self._request.infer(inputs, share_inputs=True, share_outputs=True)
         except (RuntimeError, ValueError) as error:
-            raise EngineError(f"OpenVINO failed to run {self.info.model}: {_first_line(error)}.") from error
+            raise EngineError(f"OpenVINO failed to run {self.info.model}: {_last_line(error)}.") from error
         return self._request.get_tensor(_OUTPUT).data[0, 0]
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ def _read_graph(core: ov.Core, path: Path) -> ov.Model:
     except RuntimeError as error:
         kind = "IR" if path.suffix == ".xml" else "ONNX file"
         raise EngineError(
-            f"The graph {path} is not a readable {kind} ({_first_line(error)}); export or download it again."
+            f"The graph {path} is not a readable {kind} ({_last_line(error)}); export or download it again."
         ) from error
     found = {port.any_name: port.element_type for port in (*graph.inputs, *graph.outputs)}
     if found != dict.fromkeys((*_INPUTS, _OUTPUT), ov.Type.u8):
@@ -190,6 +190,6 @@ def _built_precision(compiled: ov.CompiledModel) -> str:
     return max(counts, key=counts.__getitem__)
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")

@@ -10,6 +10,7 @@ import torch
 
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.errors import first_line
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.network.deployable import Deployable
 from refinefuse_ros.network.weights import WeightsError, load_weights
@@ -40,7 +41,7 @@ class TorchEngine(Engine):
         except WeightsError as error:
             raise EngineError(str(error)) from error
         except (RuntimeError, AssertionError) as error:
-            raise EngineError(f"torch cannot use the device '{device}': {str(error).splitlines()[0]}") from error
+            raise EngineError(f"torch cannot use the device '{device}': {first_line(error)}") from error
         cuda = self._device.type == "cuda"
         device_name = torch.cuda.get_device_name(self._device) if cuda else f"CPU ({platform.machine()})"
         info = EngineInfo("torch", device_name, "fp32", files.name, sha256_of(weights), size)
@@ -53,7 +54,7 @@ class TorchEngine(Engine):
             with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 return self._graph(*planes)[0, 0].cpu().numpy()
         except RuntimeError as error:
-            raise EngineError(f"torch failed to run {self.info.model}: {str(error).splitlines()[0]}") from error
+            raise EngineError(f"torch failed to run {self.info.model}: {first_line(error)}") from error
 
     def close(self) -> None:
         self._graph = None

@@ -11,7 +11,8 @@ import torch
 
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
-from refinefuse_ros.engine.torch_half import cuda_device, first_line, load_deployable
+from refinefuse_ros.engine.torch_half import cuda_device, load_deployable
+from refinefuse_ros.errors import first_line
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.errors import first_line
 from refinefuse_ros.network.deployable import Deployable
 from refinefuse_ros.network.weights import WeightsError, load_weights
 
@@ -67,8 +68,3 @@ def cuda_device(device: str) -> torch.device:
     if found.type != "cuda":
         raise EngineError(f"'{device}' is not a CUDA device; use auto or cuda:N.")
     return torch.device("cuda", found.index if found.index is not None else torch.cuda.current_device())
-
-
-def first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -25,7 +25,8 @@ from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
 from refinefuse_ros.engine.manifest import EngineKey, Manifest, utc_now
 from refinefuse_ros.engine.tensorrt_library import find_library
 from refinefuse_ros.engine.torch_cuda import TorchCudaEngine
-from refinefuse_ros.engine.torch_half import cuda_device, first_line, load_deployable
+from refinefuse_ros.engine.torch_half import cuda_device, load_deployable
+from refinefuse_ros.errors import first_line
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 

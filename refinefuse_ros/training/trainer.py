@@ -26,6 +26,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from refinefuse_ros.engine.export import export_onnx
+from refinefuse_ros.errors import first_line
 from refinefuse_ros.network.model import RefineFuse
 from refinefuse_ros.network.variants import build
 from refinefuse_ros.network.weights import load_weights, save_weights
@@ -112,7 +113,7 @@ def _run(config: TrainConfig, dry_run: bool, quiet: bool) -> TrainResult | None:
         trainer = _trainer(config, data, dry_run, quiet)
     except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise TrainError(
-            f"The trainer's settings cannot be used here ({str(error).splitlines()[0]});"
+            f"The trainer's settings cannot be used here ({first_line(error)});"
             " check trainer.accelerator, devices, nodes, strategy and precision."
         ) from error
     if dry_run:  # its two steps fit into no checkpoint's epochs
