@@ -20,7 +20,7 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from refinefuse_ros.errors import UserError, one_line
+from refinefuse_ros.errors import UserError, first_line, one_line
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
 
 # <malloc.h>
@@ -142,4 +142,4 @@ def _spin_once(executor: Executor, node: Node) -> None:
     try:
         executor.spin_once(timeout_sec=0.1)
     except RCLError as error:
-        node.get_logger().error(f"A request was refused: {str(error).splitlines()[0]}")
+        node.get_logger().error(f"A request was refused: {first_line(error)}")
