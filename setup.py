@@ -84,7 +84,7 @@ setup(
     zip_safe=True,
     entry_points={
         "console_scripts": [
-            "refinefuse = refinefuse_ros.cli:main",
+            "refinefuse = refinefuse_ros.commands.cli:main",
             "fusion_node = refinefuse_ros.nodes.fusion_node:main",
             "camera_player = refinefuse_ros.nodes.camera_player:main",
             "bag_player = refinefuse_ros.nodes.bag_player:main",

@@ -14,7 +14,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
-from refinefuse_ros.launching import fusion_node, large_image_transport, raise_if_failed, rviz, shared_arguments
+from refinefuse_ros.nodes.launching import fusion_node, large_image_transport, raise_if_failed, rviz, shared_arguments
 from refinefuse_ros.resources import PACKAGE
 
 

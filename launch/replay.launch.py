@@ -17,8 +17,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from refinefuse_ros.evaluation.replaying import Replay, replay_of
-from refinefuse_ros.launching import (
+from refinefuse_ros.nodes.launching import (
     end_with_node,
     fusion_node,
     large_image_transport,
@@ -26,6 +25,7 @@ from refinefuse_ros.launching import (
     rviz,
     shared_arguments,
 )
+from refinefuse_ros.recordings.replaying import Replay, replay_of
 from refinefuse_ros.resources import PACKAGE
 
 # What the recorder says once the fusion node's diagnostics come.

@@ -1,11 +1,45 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Settings of the whole suite: a shared machine may stall any example, so none has a deadline; Ctrl-C is heard."""
+"""For all tests: no example has a deadline, for a shared machine may stall any; Ctrl-C is heard; a source of pairs."""
+
+from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import cv2
+import numpy as np
+import pytest
 from hypothesis import settings
+
+from refinefuse_ros.image.sources import ImagePair
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 # A shell starts what runs in the background deaf to it, and all its children too: those that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def smooth(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Blobs over the whole range, uint8, so that no metric is degenerate."""
+    noise = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+
+
+@dataclass
+class FewPairs:
+    """`count` pairs of 64x48 pixels at 20 Hz, each with its number in the corner's grey."""
+
+    count: int = 10
+    description: str = "a few pairs"
+
+    def __iter__(self) -> Iterator[ImagePair]:
+        for index in range(self.count):
+            thermal, rgb = smooth(1, (48, 64)), smooth(2, (48, 64, 3))
+            thermal[:4, :4] = rgb[:4, :4] = 5 * index
+            yield ImagePair(thermal, "mono8", rgb, 1 / 20)
+
+
+@pytest.fixture(scope="session")
+def few_pairs() -> type[FewPairs]:
+    return FewPairs

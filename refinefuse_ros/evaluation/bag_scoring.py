@@ -17,24 +17,24 @@ from typing import Final
 import numpy as np
 
 from refinefuse_ros.engine.factory import EngineRequest
-from refinefuse_ros.evaluation.bag_files import BagError
-from refinefuse_ros.evaluation.bags import BagReader, open_bag
-from refinefuse_ros.evaluation.checksum import Checksum
-from refinefuse_ros.evaluation.chunks import Job, PreparedPair
 from refinefuse_ros.evaluation.fused_outputs import FusedFiles, FusedOutputs
 from refinefuse_ros.evaluation.fused_topic import FusedTopic, MatchedPair
 from refinefuse_ros.evaluation.live_latency import LatencyReader
 from refinefuse_ros.evaluation.metrics import MIN_SIDE
 from refinefuse_ros.evaluation.pairing import Pairing
-from refinefuse_ros.evaluation.running import conclude, label_models, run
 from refinefuse_ros.evaluation.timeline import steps_ns
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
-from refinefuse_ros.evaluation.workers import Parallelism
+from refinefuse_ros.evaluation.work.chunks import Job, PreparedPair
+from refinefuse_ros.evaluation.work.running import conclude, label_models, run
+from refinefuse_ros.evaluation.work.workers import Parallelism
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.offline import note_skipped
 from refinefuse_ros.pipeline import align_thermal
+from refinefuse_ros.recordings.checksum import Checksum
+from refinefuse_ros.recordings.reading import BagReader, open_bag
+from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.stream.outcome import Pair, Stream
 from refinefuse_ros.stream.synchronizer import SyncConfig
 from refinefuse_ros.stream.timing import NS_PER_S

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from refinefuse_ros.engine.factory import EngineRequest
-from refinefuse_ros.evaluation.chunks import Job, PreparedPair
 from refinefuse_ros.evaluation.metrics import MIN_SIDE
-from refinefuse_ros.evaluation.running import conclude, label_models, run
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
-from refinefuse_ros.evaluation.workers import Parallelism
+from refinefuse_ros.evaluation.work.chunks import Job, PreparedPair
+from refinefuse_ros.evaluation.work.running import conclude, label_models, run
+from refinefuse_ros.evaluation.work.workers import Parallelism
 from refinefuse_ros.image.files import PairedFiles, SourceError, is_video, match_files, read_rgb
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer

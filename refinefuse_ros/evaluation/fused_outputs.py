@@ -14,10 +14,10 @@ import numpy as np
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Writer
 
-from refinefuse_ros.evaluation.bag_writing import header_of, image_message, whole_bag
-from refinefuse_ros.evaluation.bags import CAMERA_INFO, IMAGE, ros_types
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.video import Mp4Writer
+from refinefuse_ros.recordings.making import header_of, image_message, whole_bag
+from refinefuse_ros.recordings.reading import CAMERA_INFO, IMAGE, ros_types
 from refinefuse_ros.writing import writing_to
 
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from refinefuse_ros.evaluation.bag_salvage import StoredMessage
-from refinefuse_ros.evaluation.bags import to_frame
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.recordings.reading import to_frame
+from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.stream.outcome import Pair
 from refinefuse_ros.stream.timing import NS_PER_S
 

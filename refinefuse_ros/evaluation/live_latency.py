@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-from refinefuse_ros.evaluation.bag_salvage import StoredMessage
-from refinefuse_ros.evaluation.bags import deserialize
 from refinefuse_ros.evaluation.recording import LiveLatency
 from refinefuse_ros.image.codec import MalformedImage
+from refinefuse_ros.recordings.reading import deserialize
+from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.stream.timing import NS_PER_S
 
 _LATENCY: Final = ": latency"

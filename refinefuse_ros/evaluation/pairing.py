@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from refinefuse_ros.evaluation import timeline
-from refinefuse_ros.evaluation.bag_salvage import StoredMessage
-from refinefuse_ros.evaluation.bags import BagFrame, BagReader
 from refinefuse_ros.evaluation.recording import CameraSummary, LiveLatency, Recording
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.offline import progress
 from refinefuse_ros.pipeline import check_rgb
+from refinefuse_ros.recordings.reading import BagFrame, BagReader
+from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome
 from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
 from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S

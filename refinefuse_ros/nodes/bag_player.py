@@ -27,9 +27,6 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.evaluation.bag_files import BagError
-from refinefuse_ros.evaluation.bags import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagMessage, deserialize, open_bag
-from refinefuse_ros.evaluation.replaying import NODE_TOPICS
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.nodes.diagnostics import status
 from refinefuse_ros.nodes.messages import to_stamp
@@ -38,6 +35,9 @@ from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, wai
 from refinefuse_ros.nodes.published import stamp_of
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.nodes.sent_times import write_sent_times
+from refinefuse_ros.recordings.reading import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagMessage, deserialize, open_bag
+from refinefuse_ros.recordings.replaying import NODE_TOPICS
+from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.stream.delivery import Timed
 from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream

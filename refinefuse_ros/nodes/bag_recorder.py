@@ -20,12 +20,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.evaluation.bag_files import BagError
-from refinefuse_ros.evaluation.bag_writing import STORAGES
-from refinefuse_ros.evaluation.live_bag import LiveBag, LiveMessage, RecordedBag
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
 from refinefuse_ros.nodes.published import IMAGE_TYPES, PublishedTopic, find_images, find_topic, info_topic
 from refinefuse_ros.nodes.running import StartError, run_node
+from refinefuse_ros.recordings.live import LiveBag, LiveMessage, RecordedBag
+from refinefuse_ros.recordings.making import STORAGES
+from refinefuse_ros.recordings.storage import BagError
 
 LOOK_PERIOD_S = 0.25
 SUBSCRIPTION_DEPTH = 30

@@ -33,7 +33,7 @@ from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.contact_sheet import Moment, write_contact_sheet
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.video import Mp4Writer
-from refinefuse_ros.live_report import (
+from refinefuse_ros.nodes.live_report import (
     CONTACT_SHEET,
     FUSION,
     REPORT,

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refinefuse_ros.commands.export.exporting import export_model
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
-from refinefuse_ros.exporting import export_model
 from refinefuse_ros.image.frame import ImageSize
 
 SIZE = ImageSize(97, 64)

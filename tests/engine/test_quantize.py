@@ -9,8 +9,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from refinefuse_ros.comparing import sample_pairs
 from refinefuse_ros.engine.artifacts import find_model
+from refinefuse_ros.evaluation.comparing import sample_pairs
 from refinefuse_ros.image.frame import ImageSize
 
 quantize = pytest.importorskip("refinefuse_ros.engine.quantize", exc_type=ImportError)

@@ -12,21 +12,21 @@ import pytest
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
-from refinefuse_ros.evaluation.bag_files import BagError
 from refinefuse_ros.evaluation.bag_scoring import evaluate_bag
-from refinefuse_ros.evaluation.bag_writing import write_bag
-from refinefuse_ros.evaluation.bags import IMAGE, open_bag, ros_types
 from refinefuse_ros.evaluation.fused_outputs import FusedFiles
 from refinefuse_ros.evaluation.recording import CameraSummary, Gap
 from refinefuse_ros.evaluation.table import print_verdict
 from refinefuse_ros.evaluation.verdict import Verdict
-from refinefuse_ros.evaluation.workers import Parallelism
+from refinefuse_ros.evaluation.work.workers import Parallelism
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.image.video import VideoReader
 from refinefuse_ros.pipeline import FusionPipeline
+from refinefuse_ros.recordings.making import write_bag
+from refinefuse_ros.recordings.reading import IMAGE, open_bag, ros_types
+from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.synchronizer import SyncConfig
 

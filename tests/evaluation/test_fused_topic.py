@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from refinefuse_ros.evaluation.bag_salvage import StoredMessage
-from refinefuse_ros.evaluation.bag_writing import image_message
-from refinefuse_ros.evaluation.bags import IMAGE, ros_types
 from refinefuse_ros.evaluation.fused_topic import FusedTopic
 from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.recordings.making import image_message
+from refinefuse_ros.recordings.reading import IMAGE, ros_types
+from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.stream.outcome import Pair, Stamped
 
 MS = 1_000_000

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from refinefuse_ros.evaluation.bag_salvage import StoredMessage
-from refinefuse_ros.evaluation.bags import DIAGNOSTICS, ros_types
 from refinefuse_ros.evaluation.live_latency import LatencyReader
 from refinefuse_ros.evaluation.recording import LiveLatency
+from refinefuse_ros.recordings.reading import DIAGNOSTICS, ros_types
+from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.stream.timing import NS_PER_S
 
 LATENCY = {"latency_ms_p50": "12.500", "latency_ms_p99": "20.000", "stage_engine_ms_p50": "9.000", "x": "1"}

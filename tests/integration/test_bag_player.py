@@ -18,11 +18,11 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from refinefuse_ros.evaluation.bag_writing import START_NS, write_bag
 from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.nodes.bag_player import ROUND_PAUSE_S
 from refinefuse_ros.nodes.messages import to_ns
 from refinefuse_ros.nodes.sent_times import read_sent_times
+from refinefuse_ros.recordings.making import START_NS, write_bag
 
 pytestmark = pytest.mark.integration
 

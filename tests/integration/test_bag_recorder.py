@@ -17,11 +17,11 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
 from sensor_msgs.msg import CompressedImage
 
-from refinefuse_ros.evaluation.bag_files import BagFiles
-from refinefuse_ros.evaluation.bags import ros_types
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.sources import SyntheticPairs
 from refinefuse_ros.nodes.messages import to_image
+from refinefuse_ros.recordings.reading import ros_types
+from refinefuse_ros.recordings.storage import BagFiles
 from refinefuse_ros.stream.timing import NS_PER_S
 
 pytestmark = pytest.mark.integration
@@ -73,7 +73,7 @@ def test_records_cameras_fusion_and_diagnostics(rig, tmp_path: Path) -> None:
 
 def test_the_verb_records_what_is_published_under_other_names_until_ctrl_c(rig, tmp_path: Path) -> None:
     thermal = rig.node.create_publisher(CompressedImage, "boson/image/compressed", 20)
-    command = [sys.executable, "-m", "refinefuse_ros.cli", "record", "--output", str(tmp_path / "bag")]
+    command = [sys.executable, "-m", "refinefuse_ros.commands.cli", "record", "--output", str(tmp_path / "bag")]
     record = subprocess.Popen(
         [*command, "--storage", "sqlite3", "--thermal-topic", "/boson/image"],
         env=os.environ | {"ROS_DOMAIN_ID": str(rig.domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},

@@ -18,11 +18,11 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
 from rosbags.rosbag2 import Writer
 
-from refinefuse_ros.evaluation.bag_writing import write_bag
-from refinefuse_ros.evaluation.bags import IMAGE, ros_types
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.sources import SyntheticPairs
 from refinefuse_ros.image.video import VideoReader
+from refinefuse_ros.recordings.making import write_bag
+from refinefuse_ros.recordings.reading import IMAGE, ros_types
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,7 @@ M2VD = Path(__file__).resolve().parents[3] / "shared" / "data" / "m2vd"
 
 
 def demo_command(output: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "refinefuse_ros.cli", "demo", "--output", str(output), "--json", *more]
+    return [sys.executable, "-m", "refinefuse_ros.commands.cli", "demo", "--output", str(output), "--json", *more]
 
 
 def check_report(report: dict, output: Path, pairs: int) -> None:

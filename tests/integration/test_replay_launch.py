@@ -18,9 +18,9 @@ pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
 
 from ament_index_python.packages import get_package_share_directory
 
-from refinefuse_ros.evaluation.bag_writing import write_bag
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.sources import SyntheticPairs
+from refinefuse_ros.recordings.making import write_bag
 from refinefuse_ros.resources import PACKAGE
 
 pytestmark = pytest.mark.integration

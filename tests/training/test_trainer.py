@@ -68,7 +68,7 @@ def test_two_processes_train_together_and_one_speaks_for_both(run: Run, tmp_path
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     settings = [f"data.root={tmp_path / 'data'}", "trainer.devices=2", "data.batch=1"]
     done = subprocess.run(
-        [*torchrun, "-m", "refinefuse_ros.cli", "train", str(tmp_path / "c.yaml"), *settings, "--json"],
+        [*torchrun, "-m", "refinefuse_ros.commands.cli", "train", str(tmp_path / "c.yaml"), *settings, "--json"],
         capture_output=True,
         text=True,
         timeout=110,

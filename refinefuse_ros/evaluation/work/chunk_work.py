@@ -1,0 +1,178 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What a worker does with a chunk: fuse each pair with each model, measure, and encode the pictures that are wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from refinefuse_ros.engine.base import Engine
+from refinefuse_ros.engine.factory import EngineRequest, create_engine
+from refinefuse_ros.evaluation.flicker import Flicker, Planes
+from refinefuse_ros.evaluation.metrics import average_gradient, entropy, evaluate_pair, spatial_frequency
+from refinefuse_ros.evaluation.metrics import to_grey as grey_of_bgr
+from refinefuse_ros.evaluation.pictures import encode_moment
+from refinefuse_ros.evaluation.ranking import Ranked, worst_first
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, badness
+from refinefuse_ros.evaluation.verdict import Picture
+from refinefuse_ros.evaluation.work.chunks import Chunk, ChunkResult, Job, PairResult, PreparedPair, SourceValues
+from refinefuse_ros.image.colour import join_luma, split_luma, to_grey
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.steadying import Steadier
+from refinefuse_ros.pipeline import FusionPipeline
+
+THERMAL: Final = "thermal"
+RGB: Final = "rgb"
+"""The sources' names beside the methods' labels, where their own flicker is measured like a method's."""
+
+
+@dataclass(frozen=True)
+class _Fused:
+    """A pair with its fused images: the planes that are measured, and by label the images, (H, W, 3) uint8 BGR."""
+
+    pair: PreparedPair
+    planes: Planes
+    images: dict[str, np.ndarray]
+
+    def picture(self) -> Picture:
+        return encode_moment(self.pair.name, self.pair.seconds, self.planes.ir, _to_bgr(self.pair.rgb), self.images)
+
+
+class ChunkWorker:
+    """Works on one chunk after the other, and keeps the engines that it has built. Not thread-safe.
+
+    Args:
+        engine_threads: how many CPU threads an engine may take; None is all.
+        scoring_threads: how many threads score a chunk's pairs while others of it are being fused.
+    """
+
+    def __init__(self, engine_threads: int | None = None, scoring_threads: int = 1) -> None:
+        self._engine_threads = engine_threads
+        self._engines: dict[EngineRequest, Engine] = {}
+        self._pool = ThreadPoolExecutor(scoring_threads) if scoring_threads > 1 else None
+
+    def work(self, job: Job, chunk: Chunk) -> ChunkResult:
+        """Fuse and score a chunk.
+
+        Raises:
+            EngineError: no backend can run a model, or it cannot fuse a pair.
+        """
+        self._close_all_but(job.models.values())
+        fused: list[_Fused] = []
+        # The map takes its items at once and in this thread, which has the engines; a pool measures meanwhile.
+        results = list((self._pool.map if self._pool else map)(_measure, self._fuse_all(job, chunk, fused)))
+        return ChunkResult(
+            start=chunk.start,
+            pairs=results,
+            flicker=_flicker(fused) if job.is_video else None,
+            pictures=_pictures(chunk, results, fused),
+            fused=[item.images[next(iter(job.models))] for item in fused] if job.returns_fused else [],
+            engines={label: self._engines[request].info.to_dict() for label, request in job.models.items()},
+        )
+
+    def close(self) -> None:
+        self._close_all_but([])
+        if self._pool:
+            self._pool.shutdown()
+
+    def _fuse_all(self, job: Job, chunk: Chunk, fused: list[_Fused]) -> Iterator[_Fused]:
+        """The chunk's pairs with their images, one by one; they are kept in `fused`."""
+        steadiers = {label: Steadier() if job.steady else None for label in job.models}
+        for pair in chunk.before:
+            self._fuse(job, pair, steadiers)
+        for pair in chunk.pairs:
+            images = self._fuse(job, pair, steadiers)
+            planes = {label: grey_of_bgr(image) for label, image in images.items()}
+            for label, frame in pair.given.items():
+                planes[label] = to_grey(frame.pixels, frame.encoding)
+                images[label] = _to_bgr(frame)
+            fused.append(_Fused(pair, Planes(pair.thermal, _visible_plane(pair.rgb), planes), images))
+            yield fused[-1]
+
+    def _fuse(self, job: Job, pair: PreparedPair, steadiers: dict[str, Steadier | None]) -> dict[str, np.ndarray]:
+        """The models' images of a pair, as the live node makes them."""
+        images = {}
+        for label, request in job.models.items():
+            engine = self._engine(request, pair.rgb.size)
+            pipeline = FusionPipeline(engine, ThermalNormalizer(), steadier=steadiers[label])
+            images[label] = pipeline.fuse_normalized(pair.thermal, pair.rgb).pixels
+        return images
+
+    def _engine(self, request: EngineRequest, size: ImageSize) -> Engine:
+        engine = self._engines.get(request)
+        if engine is None or engine.size != size:
+            self._engines[request] = create_engine(replace(request, threads=self._engine_threads), size)
+            if engine is not None:
+                engine.close()
+        return self._engines[request]
+
+    def _close_all_but(self, wanted: Collection[EngineRequest]) -> None:
+        for request in [request for request in self._engines if request not in wanted]:
+            self._engines.pop(request).close()
+
+
+_kept = threading.local()
+
+
+def work_in_process(job: Job, chunk: Chunk, engine_threads: int | None, scoring_threads: int) -> ChunkResult:
+    """As `ChunkWorker.work`, by a worker that stays with this thread of this process, because engines build slowly.
+
+    An executor gives no other place to keep one: a dask worker runs its tasks in several threads.
+    """
+    if not hasattr(_kept, "worker"):
+        _kept.worker = ChunkWorker(engine_threads, scoring_threads)
+    return _kept.worker.work(job, chunk)
+
+
+def _visible_plane(rgb: Frame) -> np.ndarray:
+    """Colour is measured by its grey, as the fused image is; a mosaic or a grey frame by its luma."""
+    return to_grey(rgb.pixels, rgb.encoding) if rgb.pixels.ndim == 3 else split_luma(rgb.pixels, rgb.encoding)[0]
+
+
+def _to_bgr(frame: Frame) -> np.ndarray:
+    return join_luma(*split_luma(frame.pixels, frame.encoding), "bgr8")
+
+
+def _measure(fused: _Fused) -> PairResult:
+    planes = fused.planes
+    metrics = {label: evaluate_pair(planes.ir, planes.vis, plane) for label, plane in planes.fused.items()}
+    second = None if fused.pair.seconds is None else int(fused.pair.seconds)
+    return PairResult(fused.pair.name, second, metrics, _source_values(planes.ir), _source_values(planes.vis))
+
+
+def _source_values(plane: np.ndarray) -> SourceValues:
+    return SourceValues(entropy(plane), spatial_frequency(plane), average_gradient(plane))
+
+
+def _flicker(fused: list[_Fused]) -> Flicker:
+    flicker = Flicker()
+    for item in fused:
+        planes = item.planes
+        flicker.add(replace(planes, fused={**planes.fused, THERMAL: planes.ir, RGB: planes.vis}))
+    return flicker
+
+
+def _pictures(chunk: Chunk, results: list[PairResult], fused: list[_Fused]) -> dict[int, Picture]:
+    wanted = {index - chunk.start for index in chunk.moments} | _worst(chunk, results)
+    return {chunk.start + i: fused[i].picture() for i in sorted(wanted)}
+
+
+def _worst(chunk: Chunk, results: list[PairResult]) -> set[int]:
+    """Positions in the chunk of the pairs that may be among the worst of the whole source, by any method and metric."""
+    found: set[int] = set()
+    for label in {label for result in results for label in result.metrics}:
+        for name in METRIC_NAMES:
+            limit = chunk.limits.get((label, name), float("-inf"))
+            ranked = worst_first(
+                Ranked(badness(name, getattr(result.metrics[label], name)), i, result.second)
+                for i, result in enumerate(results)
+                if label in result.metrics
+            )
+            found |= {pair.index for pair in ranked if pair.badness > limit}
+    return found

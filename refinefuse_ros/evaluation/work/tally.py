@@ -1,0 +1,104 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Adds up what the workers find, chunk by chunk in the source's order: scores, flicker, the pictures worth keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.evaluation.flicker import Flicker
+from refinefuse_ros.evaluation.pictures import Moments
+from refinefuse_ros.evaluation.ranking import KEPT_WORST, Ranked, worst_first
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore, badness
+from refinefuse_ros.evaluation.verdict import Gallery, Method, Picture, SourceNumbers
+from refinefuse_ros.evaluation.work.chunk_work import RGB, THERMAL
+from refinefuse_ros.evaluation.work.chunks import ChunkResult, SourceValues
+
+_SAME_EVERYWHERE: Final = ("backend", "device", "precision", "artifact_sha256")
+
+
+class Tally:
+    """What was found so far; takes the results in the order of their chunks.
+
+    Args:
+        labels: the methods', in the order in which they were asked for.
+        moments: which pairs the gallery shows in any case.
+
+    Attributes:
+        count: scored pairs.
+    """
+
+    def __init__(self, labels: Iterable[str], moments: Moments) -> None:
+        self.count = 0
+        self._scores: dict[str, list[PairScore]] = {label: [] for label in labels}
+        self._sources: dict[str, list[SourceValues]] = {THERMAL: [], RGB: []}
+        self._flicker = Flicker()
+        self._engines: dict[str, dict[str, str]] = {}
+        self._moments = moments
+        self._pictures: dict[int, Picture] = {}
+        self._worst: dict[tuple[str, str], list[Ranked]] = {}  # by label and metric
+
+    def limits(self) -> dict[tuple[str, str], float]:
+        """As in `Chunk`: what a pair's badness must exceed to be among the worst so far."""
+        return {key: worst[-1].badness for key, worst in self._worst.items() if len(worst) == KEPT_WORST}
+
+    def add(self, result: ChunkResult) -> None:
+        """Take the next chunk's result.
+
+        Raises:
+            UserError: it was fused by another kind of machine than the ones before.
+        """
+        for label, engine in result.engines.items():
+            _check_same(self._engines.setdefault(label, engine), engine)
+        for index, pair in enumerate(result.pairs, result.start):
+            self._sources[THERMAL].append(pair.thermal)
+            self._sources[RGB].append(pair.rgb)
+            for label, metrics in pair.metrics.items():
+                self._scores[label].append(PairScore(pair.name, metrics))
+                for name in METRIC_NAMES:
+                    ranked = Ranked(badness(name, getattr(metrics, name)), index, pair.second)
+                    self._worst[label, name] = worst_first([*self._worst.get((label, name), []), ranked])
+        if result.flicker:
+            self._flicker.extend(result.flicker)
+        self._pictures |= result.pictures
+        self._drop_pictures()
+        self.count += len(result.pairs)
+
+    def methods(self) -> list[Method]:
+        """The methods that have scores."""
+        return [
+            Method(label, scores, self._flicker.value(label), self._engines.get(label))
+            for label, scores in self._scores.items()
+            if scores
+        ]
+
+    def source(self, name: str) -> SourceNumbers:
+        """The means of THERMAL or RGB."""
+        values = self._sources[name]
+        en, sf, ag = (float(np.mean([getattr(value, of) for value in values])) for of in ("en", "sf", "ag"))
+        return SourceNumbers(en, sf, ag, self._flicker.value(name))
+
+    def gallery(self) -> Gallery:
+        worst: dict[str, dict[str, list[Picture]]] = {}
+        for (label, name), ranked in self._worst.items():
+            worst.setdefault(label, {})[name] = [self._pictures[pair.index] for pair in ranked]
+        moments = [picture for index, picture in sorted(self._pictures.items()) if self._moments.holds(index)]
+        return Gallery(moments, worst)
+
+    def _drop_pictures(self) -> None:
+        worst = {pair.index for ranked in self._worst.values() for pair in ranked}
+        self._pictures = {
+            index: picture for index, picture in self._pictures.items() if index in worst or self._moments.holds(index)
+        }
+
+
+def _check_same(first: dict[str, str], now: dict[str, str]) -> None:
+    for key in _SAME_EVERYWHERE:
+        if first[key] != now[key]:
+            raise UserError(
+                f"The workers fuse differently: {key} is {first[key]} on one and {now[key]} on another; give --backend"
+                " and --precision, or use workers of one kind."
+            )

@@ -1,0 +1,33 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Starting nodes: their parameters reach them as they are, and what one has said of its end is not said twice."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import yaml
+
+from refinefuse_ros.commands.demo.running import DemoError, node_command, run_foreground
+
+
+@pytest.mark.parametrize("value", ["a b", "true", "图 ü 😀", 'a"b\\c', "x: [1", True, 3, 2.5])
+def test_a_parameter_reaches_the_node_as_it_is(value: object):
+    *_, option, rule = node_command("camera_player", {"source": value})
+    name, _, text = rule.partition(":=")
+    assert (option, name, yaml.safe_load(text)) == ("-p", "source", value)
+
+
+def test_a_node_that_ends_well_is_success():
+    run_foreground([sys.executable, "-c", "pass"])
+
+
+def test_a_failed_node_has_said_why_and_gives_its_status():
+    with pytest.raises(SystemExit) as ended:
+        run_foreground([sys.executable, "-c", "raise SystemExit(3)"])
+    assert ended.value.code == 3
+
+
+def test_a_killed_node_is_named():
+    with pytest.raises(DemoError, match="was ended by signal 9"):
+        run_foreground(["sh", "-c", "kill -9 $$"])

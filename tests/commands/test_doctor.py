@@ -1,0 +1,40 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The doctor tells a working machine from a broken one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from refinefuse_ros.commands import doctor
+from refinefuse_ros.commands.cli import main
+from refinefuse_ros.commands.doctor import Verdict, examine
+from refinefuse_ros.engine.base import EngineError
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+
+
+def test_this_machine_runs(capsys: pytest.CaptureFixture) -> None:
+    assert main(["doctor", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    verdicts = {finding["subject"]: finding["verdict"] for finding in result["findings"]}
+    assert result["runs"] is True
+    assert (
+        verdicts["engine auto"] == verdicts["engine openvino"] == verdicts["ROS 2"] == verdicts["model nano"] == "fine"
+    )
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def no_engine(*arguments: object) -> None:
+        raise EngineError("No backend can run the model 'nano'.")
+
+    monkeypatch.setattr(doctor, "create_engine", no_engine)
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/no/profile.xml")
+    broken = {finding.subject for finding in examine() if finding.verdict is Verdict.BROKEN}
+    assert broken == {"ROS 2", "image transport", "engine auto"}
+    assert main(["doctor"]) == 1
+    captured = capsys.readouterr()
+    assert "broken  image transport: the Fast DDS profile /no/profile.xml does not exist" in captured.out
+    assert captured.err == "error: The node will not run here; mend what is marked broken.\n"

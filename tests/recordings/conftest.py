@@ -1,0 +1,38 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Small recordings with any messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from refinefuse_ros.recordings.reading import ros_types
+
+
+@pytest.fixture
+def write_images(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a bag with one small mono8 image on each topic named."""
+
+    def write(*topics: str, stamp: int = 1, **writer_options: object) -> Path:
+        types = ros_types().types
+        path = tmp_path / "images"
+        with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP, **writer_options) as writer:
+            for number, topic in enumerate(topics):
+                kind = f"sensor_msgs/msg/{'CompressedImage' if topic.endswith('compressed') else 'Image'}"
+                kind = "std_msgs/msg/String" if topic.endswith("chatter") else kind
+                header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](stamp, 0), "camera")
+                fields = {
+                    "sensor_msgs/msg/Image": (header, 2, 3, "mono8", 0, 3, np.zeros(6, np.uint8)),
+                    "sensor_msgs/msg/CompressedImage": (header, "jpeg", np.zeros(6, np.uint8)),
+                    "std_msgs/msg/String": ("hello",),
+                }[kind]
+                connection = writer.add_connection(topic, kind, typestore=ros_types())
+                data = ros_types().serialize_cdr(types[kind](*fields), kind)
+                writer.write(connection, 10 + number, data)
+        return path
+
+    return write
