@@ -9,11 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.engine.host import EngineHost
@@ -34,9 +32,8 @@ from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.image.video import Mp4Writer, VideoReader
 from refinefuse_ros.pipeline import FusionPipeline, check_rgb
+from refinefuse_ros.progress import progress
 from refinefuse_ros.stream.timing import NS_PER_S
-
-Item = TypeVar("Item")
 
 # Names of partnerless files that a sentence lists before it only counts them.
 _NAMES_LISTED = 5
@@ -148,13 +145,6 @@ def note_skipped(sentence: str, skipped: list[str]) -> None:
     """Add the sentence to `skipped` and tell the user at once."""
     skipped.append(sentence)
     print(f"skipped: {sentence}", file=sys.stderr)
-
-
-def progress(items: Iterable[Item], description: str, total: int, quiet: bool) -> Iterable[Item]:
-    """The items, with a progress bar on stderr unless `quiet`, or where that is no terminal."""
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal
-    return track(items, description, total=total, console=console, transient=True, disable=hidden)
 
 
 def _fuse_video(

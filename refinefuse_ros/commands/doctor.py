@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,33 @@ from importlib.util import find_spec
 from typing import Any
 
 from refinefuse_ros import __version__
+from refinefuse_ros.commands.options import add_json, print_json
 from refinefuse_ros.engine.artifacts import SHIPPED_MODELS, find_model
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.factory import BACKENDS, EngineRequest, create_engine
+from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
 
+SUMMARY = "say what is installed, what will be used, what would go wrong"
 CHECKED_SIZE = ImageSize(640, 480)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not options.json:
+            print(finding, flush=True)
+    result = to_dict(findings)
+    if options.json:
+        print_json(result)
+    if not result["runs"]:
+        raise UserError("The node will not run here; mend what is marked broken.")
 
 
 class Verdict(str, Enum):

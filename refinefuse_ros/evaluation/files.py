@@ -21,8 +21,9 @@ from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.video import VideoReader
-from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_skipped, open_stills, progress
+from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_skipped, open_stills
 from refinefuse_ros.pipeline import align_thermal
+from refinefuse_ros.progress import progress
 
 
 def evaluate_files(

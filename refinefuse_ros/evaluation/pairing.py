@@ -15,8 +15,8 @@ from refinefuse_ros.evaluation import timeline
 from refinefuse_ros.evaluation.recording import CameraSummary, LiveLatency, Recording
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
-from refinefuse_ros.offline import progress
 from refinefuse_ros.pipeline import check_rgb
+from refinefuse_ros.progress import progress
 from refinefuse_ros.recordings.reading import BagFrame, BagReader
 from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome

@@ -61,11 +61,16 @@ def test_a_gate_that_cannot_be_read_is_said_before_the_work(tmp_path: Path, caps
         (["--thermal", "t", "--rgb", "r", "--video", "v.mp4"], "--video is not for files; leave it out."),
         (["--thermal", "t", "--rgb", "r", "--fused-topic", "/f"], "--fused-topic is not for files; leave it out."),
         (["--bag", "b", "--fused", "f"], "--fused is not for a recording; leave it out."),
-        (["--bag", "nowhere"], "nowhere does not exist; give a bag's folder, or its .mcap or .db3 file."),
     ],
 )
 def test_what_does_not_go_together_is_one_sentence(arguments: list[str], sentence: str, capsys) -> None:
-    assert main(["evaluate", *arguments]) == 1
+    assert main(["evaluate", *arguments]) == 2
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
+def test_a_bag_that_is_not_there_is_one_sentence(capsys) -> None:
+    assert main(["evaluate", "--bag", "nowhere"]) == 1
+    sentence = "nowhere does not exist; give a bag's folder, or its .mcap or .db3 file."
     assert capsys.readouterr().err == f"error: {sentence}\n"
 
 

@@ -23,7 +23,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
-from refinefuse_ros.commands.demo.running import node_command  # noqa: E402
+from refinefuse_ros.commands.processes import node_command  # noqa: E402
 from refinefuse_ros.nodes.running import use_large_image_transport  # noqa: E402
 
 WAIT_S = 30.0

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from refinefuse_ros.commands.bench.report import BenchEntry, BenchReport, Unavailable, check_report_file
 from refinefuse_ros.commands.bench.throughput import Throughput, find_highest_rate
 from refinefuse_ros.commands.bench.timing import ROUNDS, Planes, Timing, time_interleaved
+from refinefuse_ros.commands.options import UsageError
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.cuda import has_gpu
@@ -28,8 +29,8 @@ from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.synthetic import SyntheticScene
 from refinefuse_ros.machine import describe_machine, describe_software, gpu_memory_used_mib, resident_mib
-from refinefuse_ros.offline import progress
 from refinefuse_ros.pipeline import FusionPipeline
+from refinefuse_ros.progress import progress
 from refinefuse_ros.resources import sha256_of
 
 _PAIRS: Final = 8
@@ -108,12 +109,13 @@ def run_bench(
 
     Raises:
         EngineError: there is no such model, or no backend can run it.
-        UserError: an argument is out of its range, or `output` has another suffix or cannot be written.
+        UsageError: an argument is out of its range.
+        UserError: `output` has another suffix or cannot be written.
     """
     backends = _check_choice("backend", backends, tuple(BACKENDS))
     precisions = _check_choice("precision", precisions, tuple(name for name in PRECISIONS if name != "auto"))
     if frames < 1 or warm_up < 0:
-        raise UserError(f"{frames} frames after {warm_up} to warm up is no benchmark; use at least 1 after 0 or more.")
+        raise UsageError(f"{frames} frames after {warm_up} to warm up is no benchmark; use at least 1 after 0 or more.")
     if output:
         check_report_file(output)
     models = [models] if isinstance(models, str) else list(dict.fromkeys(models))

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from refinefuse_ros.engine.base import Engine, EngineError
-from refinefuse_ros.offline import progress
+from refinefuse_ros.progress import progress
 from refinefuse_ros.stream.timing import NS_PER_MS, percentile
 
 ROUNDS: Final = 5

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""`refinefuse export`: a model in the form that another machine runs, and how far its pictures are from torch's."""
+"""Makes a model in the form that another machine runs, and measures how far its pictures are from torch's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from refinefuse_ros import __version__
+from refinefuse_ros.commands.export import FORMATS, PRECISIONS
+from refinefuse_ros.commands.options import UsageError
 from refinefuse_ros.engine.artifacts import ModelFiles, find_model
 from refinefuse_ros.engine.base import Engine, EngineError, check_size, padded_shape
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache, cache_folder
@@ -29,8 +31,6 @@ from refinefuse_ros.writing import prepare_to_write, write_together, writing_to
 if TYPE_CHECKING:
     from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary
 
-FORMATS = ("onnx", "openvino", "tensorrt", "torch-tensorrt")
-EXPORT_PRECISIONS = ("auto", "fp32", "fp16", "int8")
 DEFAULT_SIZE = ImageSize(640, 480)
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 _COMPARED_PAIRS = 4
@@ -140,18 +140,19 @@ def export_model(
         pairs: holds thermal/ and rgb/: the pairs to compare on; None is the synthetic street.
 
     Raises:
-        UserError: an argument is none of the above, what came out is not what torch computes, or the output cannot be
+        UsageError: an argument is none of the above, or means nothing for this format.
+        UserError: what came out is not what torch computes, or the output cannot be
             written.
         EngineError: there is no such model, or a library, a driver or a GPU is missing.
     """
     if format not in FORMATS:
-        raise UserError(f"'{format}' is no format to export to; use one of {', '.join(FORMATS)}.")
-    if precision not in EXPORT_PRECISIONS:
-        raise UserError(f"'{precision}' is no precision to export in; use one of {', '.join(EXPORT_PRECISIONS)}.")
+        raise UsageError(f"'{format}' is no format to export to; use one of {', '.join(FORMATS)}.")
+    if precision not in PRECISIONS:
+        raise UsageError(f"'{precision}' is no precision to export in; use one of {', '.join(PRECISIONS)}.")
     if capability is not None and format != "tensorrt":
-        raise UserError(f"A compute capability has no meaning for {format}; leave it out.")
+        raise UsageError(f"A compute capability has no meaning for {format}; leave it out.")
     if calibration is not None and (precision != "int8" or format not in ("onnx", "openvino")):
-        raise UserError("Only an int8 export to onnx or openvino is calibrated; leave the calibration pairs out.")
+        raise UsageError("Only an int8 export to onnx or openvino is calibrated; leave the calibration pairs out.")
     task = _Task(find_model(model), precision, size, pairs, calibration)
     check_size(task.working_size)
     try:
@@ -433,7 +434,7 @@ def _capability(text: str, library: TensorRtLibrary) -> tuple[int, int]:
     if not library.serves_any_gpu_of_a_capability:
         raise UserError(f"{library.title} builds only for the GPU that is here; leave the compute capability out.")
     if not re.fullmatch(r"[0-9]+\.[0-9]+", text):
-        raise UserError(f"'{text}' is no compute capability; write it as 8.6.")
+        raise UsageError(f"'{text}' is no compute capability; write it as 8.6.")
     major, minor = map(int, text.split("."))
     library.check_capability((major, minor))
     return major, minor

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from refinefuse_ros.commands.demo.running import DemoError, node_command, run_foreground
+from refinefuse_ros.commands.processes import ProcessError, node_command, run_foreground
 
 
 @pytest.mark.parametrize("value", ["a b", "true", "图 ü 😀", 'a"b\\c', "x: [1", True, 3, 2.5])
@@ -29,5 +29,5 @@ def test_a_failed_node_has_said_why_and_gives_its_status():
 
 
 def test_a_killed_node_is_named():
-    with pytest.raises(DemoError, match="was ended by signal 9"):
+    with pytest.raises(ProcessError, match="was ended by signal 9"):
         run_foreground(["sh", "-c", "kill -9 $$"])

@@ -1,0 +1,36 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""`refinefuse fuse`: files in, fused files out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from refinefuse_ros.commands.options import add_cameras, add_engine, add_json, add_steady, engine_request, print_json
+
+SUMMARY = "fuse an image, a folder (matched by name) or a video"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_cameras(parser, required=True)
+    parser.add_argument(
+        "--output", type=Path, required=True, help="fused image, folder or .mp4: the same kind as the input"
+    )
+    add_steady(parser)
+    add_json(parser)
+    add_engine(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    from refinefuse_ros.offline import fuse_files
+
+    result = fuse_files(
+        options.thermal,
+        options.rgb,
+        options.output,
+        engine_request(options),
+        steady=options.steady,
+        quiet=options.json,
+    )
+    if options.json:
+        print_json(result.to_dict())

@@ -1,0 +1,120 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What the verbs' arguments share: groups of options, types of values, and refusing options that do not fit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
+from refinefuse_ros.errors import UserError
+from refinefuse_ros.image.frame import ImageSize
+
+
+class UsageError(UserError):
+    """The arguments do not go together: exit status 2, as of all wrong usage; the message is one sentence."""
+
+
+def add_cameras(verb: argparse._ActionsContainer, *, required: bool = False) -> None:
+    """--thermal and --rgb, of files."""
+    verb.add_argument("--thermal", type=Path, required=required, help="thermal image, folder or video")
+    verb.add_argument("--rgb", type=Path, required=required, help="RGB image, folder or video")
+
+
+def add_bag_topics(verb: argparse.ArgumentParser) -> None:
+    """--thermal-topic and --rgb-topic, of a recording."""
+    verb.add_argument("--thermal-topic", help="the recording's thermal image topic (default: guessed)")
+    verb.add_argument("--rgb-topic", help="the recording's RGB image topic (default: guessed)")
+
+
+def add_steady(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--steady", action="store_true", help="average a video's noise where neither camera changes")
+
+
+def add_json(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
+
+
+def print_json(result: Any) -> None:
+    """What --json promises."""
+    print(json.dumps(result, indent=2))
+
+
+def add_engine(verb: argparse.ArgumentParser, *, several_models: bool = False) -> None:
+    """--model (repeatable with `several_models`), --backend, --precision and --device; read by `engine_request`."""
+    defaults = EngineRequest()
+    if several_models:
+        verb.add_argument(
+            "--model", action="append", help=f"base, nano or a path; can be repeated (default: {defaults.model})"
+        )
+    else:
+        verb.add_argument("--model", default=defaults.model, help="base, nano or a path (default: %(default)s)")
+    verb.add_argument("--backend", default=defaults.backend, choices=("auto", *BACKENDS), help="default: %(default)s")
+    verb.add_argument("--precision", default=defaults.precision, choices=PRECISIONS, help="default: %(default)s")
+    verb.add_argument(
+        "--device",
+        default=defaults.device,
+        help="as the backend calls it, such as CPU or cuda:1 (default: %(default)s)",
+    )
+
+
+def engine_request(options: argparse.Namespace, model: str | None = None) -> EngineRequest:
+    """What the options of `add_engine` ask for; `model` is one of several."""
+    return EngineRequest(model or options.model, options.backend, options.precision, options.device)
+
+
+def refuse(options: argparse.Namespace, mode: str, *names: str) -> None:
+    """Refuse options that say nothing in the mode that others have chosen.
+
+    Args:
+        options: of a verb whose parser is in its `parser`.
+        mode: completes the sentence "--rate is not for ...".
+        names: of the options, as attributes.
+
+    Raises:
+        UsageError: one of them was given (as something else than its default).
+    """
+    for name in names:
+        if getattr(options, name) != options.parser.get_default(name):
+            raise UsageError(f"--{name.replace('_', '-')} is not for {mode}; leave it out.")
+
+
+def require_both(options: argparse.Namespace, alternative: str) -> None:
+    """Raises UsageError unless both cameras' files are given; `alternative` is what could be given instead of them."""
+    if not (options.thermal and options.rgb):
+        raise UsageError(f"Two cameras are needed: give --thermal and --rgb, or {alternative}.")
+
+
+def positive(text: str) -> float:
+    """The type of an option that is a positive, finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+    return value
+
+
+def count(text: str) -> int:
+    """The type of an option that counts what costs much: from 1 to 100."""
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to 100")
+    return int(text)
+
+
+def at_least_one(text: str) -> int:
+    """The type of an option that counts anything else."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return int(text)
+
+
+def size(text: str) -> ImageSize:
+    """The type of an option that is an image size, WIDTHxHEIGHT."""
+    try:
+        return ImageSize.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

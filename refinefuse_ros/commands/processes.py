@@ -1,0 +1,78 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The package's nodes as processes of a verb: their command lines, running one in the foreground, ending them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from refinefuse_ros.errors import UserError
+
+# Processes get this long to end after SIGINT, then they are killed.
+STOP_S = 3.0
+
+
+class ProcessError(UserError):
+    """A process of a verb did not do what it was started for; the message says which and what to do."""
+
+
+def node_command(executable: str, parameters: Mapping[str, object]) -> list[str]:
+    """The command line that runs one of the package's nodes with this Python."""
+    command = [sys.executable, "-m", f"refinefuse_ros.nodes.{executable}", "--ros-args"]
+    for name, value in parameters.items():
+        # JSON is YAML: quotes strings, spells booleans in lower case. Its \u pairs, as for an emoji, are not.
+        command += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
+    return command
+
+
+def run_foreground(command: list[str], *, interruptible: bool = True) -> None:
+    """Run a node until it ends or Ctrl-C.
+
+    Args:
+        interruptible: False for a node that Ctrl-C ends as it should: it gets the time it needs, and that is success.
+
+    Raises:
+        SystemExit: it ended with an error, which it has printed; the status is its own.
+        ProcessError: it was killed.
+    """
+    interrupt_on_termination()
+    # In a session of its own a node does not get the terminal's Ctrl-C: a second one, at its end, would kill it.
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        if interruptible:
+            stop(process)
+            raise
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    if process.returncode < 0:
+        raise ProcessError(f"{command[2]} was ended by signal {-process.returncode}; start it again.")
+    if process.returncode:
+        sys.exit(process.returncode)
+
+
+def interrupt_on_termination() -> None:
+    """Make SIGTERM and a closed terminal end the children as Ctrl-C does: they have sessions of their own."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup it is ignored, and shall be
+            signal.signal(number, signal.default_int_handler)
+
+
+def stop(*processes: subprocess.Popen[Any]) -> None:
+    """End processes with SIGINT, all at once, and whatever is left after `STOP_S` by force."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + STOP_S
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
