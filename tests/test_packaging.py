@@ -16,11 +16,30 @@ from refinefuse_ros.resources import sha256_of, shared_path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "refinefuse_ros").rglob("*.py"))
+OUTSIDE = ("nodes", "evaluation", "training", "recordings", "offline")
+ABOVE = {
+    "nodes": ("evaluation", "training"),
+    "evaluation": ("nodes", "training"),
+    "recordings": ("nodes", "evaluation", "training", "offline", "pipeline", "engine"),
+    "pipeline": OUTSIDE,
+    "engine": (*OUTSIDE, "pipeline"),
+    "network": (*OUTSIDE, "pipeline", "image", "stream"),
+    "image": (*OUTSIDE, "pipeline", "engine", "network", "stream"),
+    "stream": (*OUTSIDE, "pipeline", "engine", "network", "image"),
+}
+"""What a room must not import: what stands above it, and its neighbours."""
 TORCH_ROOMS = ("network/", "training/", "engine/torch", "engine/export")
 
 
 def imports(path: Path, package: str) -> bool:
     return re.search(rf"^(import|from) {package}\b", path.read_text(), re.MULTILINE) is not None
+
+
+def imports_room(path: Path, room: str) -> bool:
+    """Whether a file imports from a room of the package anywhere, also late and only for its types."""
+    return (
+        re.search(rf"^\s*(import|from) refinefuse_ros(\.{room}\b| import {room}\b)", path.read_text(), re.M) is not None
+    )
 
 
 def test_one_version() -> None:
@@ -36,6 +55,22 @@ def test_only_nodes_import_rclpy() -> None:
 def test_torch_is_imported_only_where_it_is_needed() -> None:
     elsewhere = [path.relative_to(ROOT / "refinefuse_ros").as_posix() for path in SOURCES if imports(path, "torch")]
     assert [path for path in elsewhere if not path.startswith(TORCH_ROOMS)] == []
+
+
+@pytest.mark.parametrize(("room", "above"), [(room, above) for room, rooms in ABOVE.items() for above in rooms])
+def test_arrows_point_down(room: str, above: str) -> None:
+    files = [path for path in SOURCES if path.relative_to(ROOT / "refinefuse_ros").parts[0].removesuffix(".py") == room]
+    assert files
+    assert [str(path) for path in files if imports_room(path, above)] == []
+
+
+def test_nobody_imports_commands() -> None:
+    assert [str(path) for path in SOURCES if "commands" not in path.parts and imports_room(path, "commands")] == []
+
+
+def test_only_commands_parse_arguments() -> None:
+    elsewhere = [path for path in SOURCES if "commands" not in path.parts and imports(path, "argparse")]
+    assert [str(path) for path in elsewhere] == []
 
 
 def test_a_running_engine_reports_nothing_over_the_network() -> None:
