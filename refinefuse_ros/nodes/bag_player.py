@@ -59,23 +59,19 @@ MESSAGES = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: Camera
 class BagPlayerParameters:
     """Every parameter of the bag player, typed."""
 
-    bag: str = parameter("", "bag", "The bag's folder, or its .mcap or .db3 file.")
-    thermal_topic: str = parameter("", "thermal_topic", "The thermal images' topic in the bag; empty guesses by name.")
-    rgb_topic: str = parameter("", "rgb_topic", "The RGB images' topic in the bag; empty guesses by name.")
-    rate: float = parameter(1.0, "rate", "Speed, as a multiple of the recording's own.", between=(0.01, 100))
-    loop: bool = parameter(False, "loop", "Start over at the end of the bag.")
-    rounds: int = parameter(1, "rounds", "Play so many times, with pauses in between.", between=(1, 100))
-    preload: bool = parameter(False, "preload", "Hold the messages in memory before the first one is published.")
-    sent_times: str = parameter("", "sent_times", "File that tells a recorder when each RGB stamp was published.")
-    start_s: float = parameter(0.0, "start_s", "Skip so much of the recording.", unit="s", between=(0, 1e6))
-    duration_s: float = parameter(
-        0.0, "duration_s", "Play so much of the recording; 0 plays to its end.", unit="s", between=(0, 1e6)
-    )
-    clock: bool = parameter(False, "clock", "Publish the recorder's time as /clock.")
-    wait_for_subscribers: int = parameter(
-        0, "wait_for_subscribers", "Start once each image topic has this many subscribers.", between=(0, 100)
-    )
-    exit_at_end: bool = parameter(False, "exit_at_end", "End the process after the last message.")
+    bag: str = parameter("", "The bag's folder, or its .mcap or .db3 file.")
+    thermal_topic: str = parameter("", "The thermal images' topic in the bag; empty guesses by name.")
+    rgb_topic: str = parameter("", "The RGB images' topic in the bag; empty guesses by name.")
+    rate: float = parameter(1.0, "Speed, as a multiple of the recording's own.", between=(0.01, 100))
+    loop: bool = parameter(False, "Start over at the end of the bag.")
+    rounds: int = parameter(1, "Play so many times, with pauses in between.", between=(1, 100))
+    preload: bool = parameter(False, "Hold the messages in memory before the first one is published.")
+    sent_times: str = parameter("", "File that tells a recorder when each RGB stamp was published.")
+    start_s: float = parameter(0.0, "Skip so much of the recording.", unit="s", between=(0, 1e6))
+    duration_s: float = parameter(0.0, "Play so much of the recording; 0 plays to its end.", unit="s", between=(0, 1e6))
+    clock: bool = parameter(False, "Publish the recorder's time as /clock.")
+    wait_for_subscribers: int = parameter(0, "Start once each image topic has this many subscribers.", between=(0, 100))
+    exit_at_end: bool = parameter(False, "End the process after the last message.")
 
 
 class Queued(NamedTuple):

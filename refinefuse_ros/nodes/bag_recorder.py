@@ -40,16 +40,16 @@ TYPES = {
 class BagRecorderParameters:
     """Every parameter of the bag recorder, typed."""
 
-    output: str = parameter("", "output", "The bag's folder; must not exist.")
-    storage: str = parameter("mcap", "storage", "How the bag is stored.", choices=STORAGES)
+    output: str = parameter("", "The bag's folder; must not exist.")
+    storage: str = parameter("mcap", "How the bag is stored.", choices=STORAGES)
     seconds: float = parameter(
-        0.0, "seconds", "End so long after the first message; 0 goes on until Ctrl-C.", unit="s", between=(0, 1e6)
+        0.0, "End so long after the first message; 0 goes on until Ctrl-C.", unit="s", between=(0, 1e6)
     )
-    thermal_topic: str = parameter("thermal/image_raw", "thermal_topic", "The thermal images; raw before compressed.")
-    rgb_topic: str = parameter("rgb/image_raw", "rgb_topic", "The RGB images; raw before compressed.")
-    fused_topic: str = parameter("fused/image_raw", "fused_topic", "The fused images; raw before compressed.")
-    diagnostics_topic: str = parameter("/diagnostics", "diagnostics_topic", "The diagnostics.")
-    json: bool = parameter(False, "json", "Print what was recorded as one JSON object.")
+    thermal_topic: str = parameter("thermal/image_raw", "The thermal images; raw before compressed.")
+    rgb_topic: str = parameter("rgb/image_raw", "The RGB images; raw before compressed.")
+    fused_topic: str = parameter("fused/image_raw", "The fused images; raw before compressed.")
+    diagnostics_topic: str = parameter("/diagnostics", "The diagnostics.")
+    json: bool = parameter(False, "Print what was recorded as one JSON object.")
 
     @property
     def image_topics(self) -> tuple[str, ...]:

@@ -46,31 +46,25 @@ class Prepared:
 class PlayerParameters:
     """Every parameter of the camera player, typed."""
 
-    source: str = parameter(
-        "synthetic", "source", "synthetic, or a folder that holds thermal/ and rgb/ with videos or images."
-    )
-    thermal: str = parameter("", "thermal", "Thermal video, image or folder; with rgb it takes the place of source.")
-    rgb: str = parameter("", "rgb", "RGB video, image or folder; with thermal it takes the place of source.")
-    rate_hz: float = parameter(
-        0.0, "rate_hz", "Pairs per second; 0 keeps the source's own pace.", unit="Hz", between=(0, 1000)
-    )
-    loop: bool = parameter(True, "loop", "Start over at the end of the source.")
-    pairs: int = parameter(0, "pairs", "Stop after this many pairs; 0 plays on.", between=(0, 2**31 - 1))
-    width: int = parameter(640, "width", "Width of the synthetic scene.", unit="px", between=(32, 4096))
-    height: int = parameter(480, "height", "Height of the synthetic scene.", unit="px", between=(32, 4096))
+    source: str = parameter("synthetic", "synthetic, or a folder that holds thermal/ and rgb/ with videos or images.")
+    thermal: str = parameter("", "Thermal video, image or folder; with rgb it takes the place of source.")
+    rgb: str = parameter("", "RGB video, image or folder; with thermal it takes the place of source.")
+    rate_hz: float = parameter(0.0, "Pairs per second; 0 keeps the source's own pace.", unit="Hz", between=(0, 1000))
+    loop: bool = parameter(True, "Start over at the end of the source.")
+    pairs: int = parameter(0, "Stop after this many pairs; 0 plays on.", between=(0, 2**31 - 1))
+    width: int = parameter(640, "Width of the synthetic scene.", unit="px", between=(32, 4096))
+    height: int = parameter(480, "Height of the synthetic scene.", unit="px", between=(32, 4096))
     thermal_encoding: str = parameter(
         "mono16",
-        "thermal.encoding",
         "Encoding of 8-bit thermal sources as published.",
         choices=("mono16", "mono8"),
+        name="thermal.encoding",
     )
     thermal_frame_id: str = parameter(
-        "thermal_optical_frame", "thermal.frame_id", "Optical frame of the thermal camera."
+        "thermal_optical_frame", "Optical frame of the thermal camera.", name="thermal.frame_id"
     )
-    rgb_frame_id: str = parameter("rgb_optical_frame", "rgb.frame_id", "Optical frame of the RGB camera.")
-    wait_for_subscribers: int = parameter(
-        0, "wait_for_subscribers", "Start once each image topic has this many subscribers.", between=(0, 100)
-    )
+    rgb_frame_id: str = parameter("rgb_optical_frame", "Optical frame of the RGB camera.", name="rgb.frame_id")
+    wait_for_subscribers: int = parameter(0, "Start once each image topic has this many subscribers.", between=(0, 100))
 
     def open(self) -> PairSource:
         """The source that the parameters name.

@@ -103,7 +103,7 @@ class FusionDiagnostics:
     def _rate_status(self, now_ns: int, parameters: FusionParameters) -> DiagnosticStatus:
         rate_hz = self._published.rate_hz(now_ns)
         ever_published = self._latency.percentiles().count > 0
-        judgement = judge_rate(rate_hz, parameters.diagnostics_min_rate_hz, ever_published)
+        judgement = judge_rate(rate_hz, parameters.diagnostics.min_rate_hz, ever_published)
         return self._status("rate", judgement, {"fused_rate_hz": rate_hz})
 
     def _latency_status(self, parameters: FusionParameters) -> DiagnosticStatus:
@@ -115,7 +115,7 @@ class FusionDiagnostics:
         beside = self._latency_beside_engine.percentiles()
         values |= _latency_values("latency_beside_engine_ms", beside, ("p50", "p99"))
         values |= _latency_values("sync_offset_ms", self._offset.percentiles(), ("p50", "max"))
-        return self._status("latency", judge_latency(latency, parameters.diagnostics_max_latency_ms), values)
+        return self._status("latency", judge_latency(latency, parameters.diagnostics.max_latency_ms), values)
 
     def _frames_status(self) -> DiagnosticStatus:
         snapshot = self.ledger.snapshot()
@@ -126,7 +126,7 @@ class FusionDiagnostics:
         judgement = judge_engine(
             engine.info.backend,
             engine.failures_in_a_row,
-            parameters.engine_max_failures,
+            parameters.engine.max_failures,
             engine.fell_back_from,
         )
         values = engine.info.to_dict() | {

@@ -105,8 +105,10 @@ class FusionNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._settings = settings = self._declared.read()
         try:
-            self._synchronizer = create_synchronizer(settings.sync_policy, settings.sync_config())
-            self._engine = EngineHost(settings.engine_request(), settings.engine_size(), settings.engine_max_failures)
+            self._synchronizer = create_synchronizer(settings.sync.policy, settings.sync.config())
+            self._engine = EngineHost(
+                settings.engine.request(settings.model), settings.engine.size, settings.engine.max_failures
+            )
             self._create_publishers()
         except Exception as error:  # rclpy swallows what a transition raises, without a word
             self._release()
@@ -118,10 +120,10 @@ class FusionNode(LifecycleNode):
         self._monitor = FusionDiagnostics(self.get_name(), self._engine, settings.camera_timeout_ms)
         self._pipeline = FusionPipeline(
             self._engine,
-            ThermalNormalizer(settings.normalization_config()),
-            settings.fused_encoding,
+            ThermalNormalizer(settings.thermal.normalization.config()),
+            settings.fused.encoding,
             self._monitor.stages,
-            Steadier() if settings.fused_steady else None,
+            Steadier() if settings.fused.steady else None,
         )
         return TransitionCallbackReturn.SUCCESS
 
@@ -176,7 +178,7 @@ class FusionNode(LifecycleNode):
         return publisher
 
     def _create_subscriptions(self) -> None:
-        transports = {Stream.THERMAL: self._settings.thermal_transport, Stream.RGB: self._settings.rgb_transport}
+        transports = {Stream.THERMAL: self._settings.thermal.transport, Stream.RGB: self._settings.rgb.transport}
         for stream, transport in transports.items():
             kind, suffix = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
             self._subscribe(kind, f"{stream}/image_raw{suffix}", partial(self._on_image, stream))
@@ -304,7 +306,7 @@ class FusionNode(LifecycleNode):
             self._fused_publisher.publish(to_image(frame))
             self._fused_info_publisher.publish(info)
             if self._fused_compressed_publisher.get_subscription_count():
-                quality = self._settings.fused_jpeg_quality
+                quality = self._settings.fused.jpeg_quality
                 self._fused_compressed_publisher.publish(to_compressed_image(frame, quality))
         latency_ms = (self.get_clock().now().nanoseconds - source.stamp_ns) / NS_PER_MS
         self._monitor.published(time.monotonic_ns(), latency_ms)
@@ -349,8 +351,8 @@ class FusionNode(LifecycleNode):
     def _apply(self, changed: list[Parameter]) -> None:
         """Put live parameters into effect; say of the others that they wait for the next configure."""
         self._settings = self._declared.read_live(self._settings)
-        self._synchronizer.reconfigure(self._settings.sync_config())
-        self._pipeline.normalizer.reconfigure(self._settings.normalization_config())
+        self._synchronizer.reconfigure(self._settings.sync.config())
+        self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization.config())
         for name in self._declared.needing_reconfigure(changed):
             self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")
 

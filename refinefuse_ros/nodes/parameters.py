@@ -1,5 +1,8 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Typed parameter tables: dataclasses whose fields carry name, description, unit and range, declared and checked.
+"""Typed parameter tables: dataclasses whose fields carry description, unit and range, declared and checked.
+
+A field's name is the ROS parameter's. A field whose default is a table itself is a group: its rows have the field's
+name and a dot before their own.
 
 rclpy's own range check answers "doesn't comply with the range" and refuses 20 where a double is declared; here a
 whole number serves as a double, and every refusal names the parameter, the value and what is allowed.
@@ -7,8 +10,8 @@ whole number serves as a double, and every refusal names the parameter, the valu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -97,25 +100,54 @@ class ParameterSpec:
 
 def parameter(
     default: bool | int | float | str,
-    name: str,
     description: str,
     *,
     unit: str = "",
     between: tuple[float, float] | None = None,
     choices: tuple[str, ...] = (),
     live: bool = False,
+    name: str = "",
 ) -> Any:
-    """A dataclass field that is a row of a parameter table."""
+    """A dataclass field that is a row of a parameter table; `name` is its ROS name where the field cannot have that."""
     low, high = between or (None, None)
-    return field(
-        default=default,
-        metadata={_KEY: ParameterSpec(name, default, description, unit, low, high, choices, live)},
+    spec = ParameterSpec(name, default, description, unit, low, high, choices, live)
+    return field(default=default, metadata={_KEY: spec})
+
+
+def specs_of(table: type, prefix: str = "") -> list[ParameterSpec]:
+    """The rows of a table and its groups, in their order; `prefix` goes before their names."""
+    specs = []
+    for row in fields(table):
+        if is_dataclass(row.default):
+            specs += specs_of(type(row.default), f"{prefix}{row.name}.")
+        else:
+            spec = row.metadata[_KEY]
+            specs.append(replace(spec, name=prefix + (spec.name or row.name)))
+    return specs
+
+
+def _values_of(table: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of a table and its groups by their ROS names: what `_table_of` takes."""
+    values = {}
+    for row in fields(table):
+        value = getattr(table, row.name)
+        if is_dataclass(row.default):
+            values |= _values_of(value, f"{prefix}{row.name}.")
+        else:
+            values[prefix + (row.metadata[_KEY].name or row.name)] = value
+    return values
+
+
+def _table_of(table: type[Table], values: Mapping[str, Any], prefix: str = "") -> Table:
+    """A table of values by their ROS names; raises ValueError where they contradict one another."""
+    return table(
+        **{
+            row.name: _table_of(type(row.default), values, f"{prefix}{row.name}.")
+            if is_dataclass(row.default)
+            else values[prefix + (row.metadata[_KEY].name or row.name)]
+            for row in fields(table)
+        }
     )
-
-
-def specs_of(table: type[Table]) -> list[ParameterSpec]:
-    """The rows of a table, in its order."""
-    return [row.metadata[_KEY] for row in fields(table)]
 
 
 class DeclaredParameters(Generic[Table]):
@@ -128,8 +160,8 @@ class DeclaredParameters(Generic[Table]):
     def __init__(self, node: Node, table: type[Table]) -> None:
         self._node = node
         self._table = table
-        self._specs = {row.metadata[_KEY].name: (row.name, row.metadata[_KEY]) for row in fields(table)}
-        for _, spec in self._specs.values():
+        self._specs = {spec.name: spec for spec in specs_of(table)}
+        for spec in self._specs.values():
             try:
                 node.declare_parameter(spec.name, spec.default, spec.descriptor())
             except (InvalidParameterTypeException, InvalidParameterValueException):
@@ -143,29 +175,29 @@ class DeclaredParameters(Generic[Table]):
         Raises:
             ParameterError: one of them is not allowed (possible only for values given at start).
         """
-        return self._table(**{field_name: self._value(spec) for field_name, spec in self._specs.values()})
+        return _table_of(self._table, {name: self._value(spec) for name, spec in self._specs.items()})
 
     def read_live(self, configured: Table) -> Table:
         """`configured` with the current values of those parameters that take effect at once."""
-        live = {field_name: self._value(spec) for field_name, spec in self._specs.values() if spec.live}
-        return replace(configured, **live)
+        live = {name: self._value(spec) for name, spec in self._specs.items() if spec.live}
+        return _table_of(self._table, _values_of(configured) | live)
 
     def refusal(self, parameters: Sequence[Parameter]) -> SetParametersResult | None:
         """Why `parameters` cannot be set, or None where they can (parameters of others are not judged)."""
-        changes = {}
         try:
-            for candidate in parameters:
-                if candidate.name in self._specs:
-                    field_name, spec = self._specs[candidate.name]
-                    changes[field_name] = spec.checked(candidate.value)
-            replace(self.read(), **changes)
+            changes = {
+                candidate.name: self._specs[candidate.name].checked(candidate.value)
+                for candidate in parameters
+                if candidate.name in self._specs
+            }
+            _table_of(self._table, _values_of(self.read()) | changes)
         except ValueError as refused:
             return SetParametersResult(successful=False, reason=str(refused))
         return None
 
     def needing_reconfigure(self, parameters: Sequence[Parameter]) -> list[str]:
         """The names among `parameters` that take effect only when the node is configured again."""
-        return [p.name for p in parameters if p.name in self._specs and not self._specs[p.name][1].live]
+        return [p.name for p in parameters if p.name in self._specs and not self._specs[p.name].live]
 
     def _value(self, spec: ParameterSpec) -> Any:
         return spec.checked(self._node.get_parameter(spec.name).value)

@@ -74,24 +74,23 @@ DEFAULT_RATE_HZ = 30.0
 class RecorderParameters:
     """Every parameter of the recorder, typed."""
 
-    output: str = parameter("recording", "output", "Folder for fused.mp4, contact_sheet.png and report.json.")
-    source: str = parameter("", "source", "Name of what is played, for the report.")
+    output: str = parameter("recording", "Folder for fused.mp4, contact_sheet.png and report.json.")
+    source: str = parameter("", "Name of what is played, for the report.")
     rate_hz: float = parameter(
-        0.0, "rate_hz", "Frame rate of the video file; 0 takes that of the stamps.", unit="Hz", between=(0, 240)
+        0.0, "Frame rate of the video file; 0 takes that of the stamps.", unit="Hz", between=(0, 240)
     )
-    moments: int = parameter(6, "moments", "Rows of the contact sheet.", between=(1, 50))
+    moments: int = parameter(6, "Rows of the contact sheet.", between=(1, 50))
     duration_s: float = parameter(
         20.0,
-        "duration_s",
         "How long the stream will last: spreads the contact sheet's moments.",
         unit="s",
         between=(0.01, 1e6),
     )
-    replay: bool = parameter(False, "replay", "The stamps are a recording's: they say nothing about latency.")
+    replay: bool = parameter(False, "The stamps are a recording's: they say nothing about latency.")
     sent_times: str = parameter(
-        "", "sent_times", "For a replay: the file in which the bag player tells when it published each stamp."
+        "", "For a replay: the file in which the bag player tells when it published each stamp."
     )
-    json: bool = parameter(False, "json", "Print progress and report as lines of JSON, and nothing else.")
+    json: bool = parameter(False, "Print progress and report as lines of JSON, and nothing else.")
 
 
 class Seen(NamedTuple):

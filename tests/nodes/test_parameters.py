@@ -11,7 +11,7 @@ import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from refinefuse_ros.nodes.fusion_parameters import FusionParameters
+from refinefuse_ros.nodes.fusion_parameters import FusionParameters, NormalizationParameters
 from refinefuse_ros.nodes.parameter_docs import fuse_yaml, parameters_markdown
 from refinefuse_ros.nodes.parameters import ParameterError, parameter, specs_of
 
@@ -20,10 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Table:
-    count: int = parameter(3, "count", "How many.", between=(1, 9))
-    ratio: float = parameter(0.5, "ratio", "How much.", unit="ms", between=(0, 1))
-    mode: str = parameter("a", "mode", "Which.", choices=("a", "b"))
-    on: bool = parameter(True, "on", "Whether.")
+    count: int = parameter(3, "How many.", between=(1, 9))
+    ratio: float = parameter(0.5, "How much.", unit="ms", between=(0, 1))
+    mode: str = parameter("a", "Which.", choices=("a", "b"))
+    on: bool = parameter(True, "Whether.")
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Table = Table()
+    sharp: bool = parameter(False, "Whether sharp.", name="inner.sharp")
 
 
 SPECS = {spec.name: spec for spec in specs_of(Table)}
@@ -66,7 +72,14 @@ def test_descriptors_carry_description_and_range() -> None:
 
 def test_values_that_contradict_one_another_are_refused() -> None:
     with pytest.raises(ValueError, match="fixed range"):
-        FusionParameters(normalization_fixed_low=500.0, normalization_fixed_high=400.0)
+        NormalizationParameters(fixed_low=500.0, fixed_high=400.0)
+
+
+def test_a_group_has_its_name_before_those_of_its_rows() -> None:
+    assert [spec.name for spec in specs_of(Outer)] == [
+        *("inner.count", "inner.ratio", "inner.mode", "inner.on"),
+        "inner.sharp",
+    ]
 
 
 def test_every_default_is_allowed() -> None:
