@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import EngineError
@@ -13,6 +17,7 @@ from refinefuse_ros.network.deployable import Deployable
 from refinefuse_ros.network.weights import WeightsError, load_weights
 
 GPU_PRECISIONS = ("fp32", "fp16")
+_SPATIAL_AXES = {2, 3}
 
 
 class HalfNetwork(nn.Module):
@@ -24,6 +29,44 @@ class HalfNetwork(nn.Module):
 
     def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
         return self.network(ir.half(), vis.half()).float()
+
+
+class WideReductions(nn.Module):
+    """A half network for a compiler that computes in the types it is given: softmax and the means over whole feature
+    maps are in fp32 between casts, as `graph.to_half` has them, everything else stays as it is.
+
+    A map of 640x480 sums up to more than fp16's 65 504. torch's own kernels add in fp32 and need no such thing.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
+        with _InFp32():
+            return self.network(ir, vis)
+
+
+class _InFp32(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not _is_delicate(function, kwargs):
+            return function(*args, **kwargs)
+        features, *rest = args
+        return function(features.float(), *rest, **kwargs).to(features.dtype)
+
+
+def _is_delicate(function: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
+    if function is torch.softmax:
+        return True
+    axes = kwargs.get("dim", ())
+    return function is Tensor.mean and isinstance(axes, tuple) and set(axes) >= _SPATIAL_AXES
 
 
 def load_deployable(files: ModelFiles, precision: str, device: torch.device) -> tuple[Deployable, int]:

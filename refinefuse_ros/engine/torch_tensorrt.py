@@ -1,7 +1,8 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """RefineFuse compiled by torch_tensorrt (2.8 to 2.14): for those who want TensorRT inside torch. Only when asked for.
 
-What is compiled is the network between its fp16 planes, statically and completely; scaling and rounding stay in torch.
+What is compiled is the network between its fp16 planes, statically and completely, with its reductions in fp32; scaling
+and rounding stay in torch.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
 from refinefuse_ros.engine.manifest import EngineKey, Manifest, utc_now
 from refinefuse_ros.engine.tensorrt_library import find_library
 from refinefuse_ros.engine.torch_cuda import TorchCudaEngine
-from refinefuse_ros.engine.torch_half import cuda_device, load_deployable
+from refinefuse_ros.engine.torch_half import WideReductions, cuda_device, load_deployable
 from refinefuse_ros.errors import first_line
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
 # TF32 is on by default, and fp32 with a mantissa of fp16
 _OPTIONS = {"ir": "dynamo", "require_full_compilation": True, "min_block_size": 1, "disable_tf32": True}
+_TYPES = "softmax and means over maps in fp32"  # a part of the key, as the options are
 _ALWAYS_EXPLICIT_SINCE = (2, 10)
 
 
@@ -116,7 +118,7 @@ def obtain_program(
         backend_version=f"{torch_tensorrt.__version__}, {find_library().title}, torch {torch.__version__}",
         gpu=torch.cuda.get_device_name(gpu),
         compute_capability="{}.{}".format(*torch.cuda.get_device_capability(gpu)),
-        options=", ".join(f"{name}={value}" for name, value in _OPTIONS.items()),
+        options=", ".join((*(f"{name}={value}" for name, value in _OPTIONS.items()), _TYPES)),
         code_version=__version__,
     )
 
@@ -126,7 +128,7 @@ def obtain_program(
         dtype = torch.float16 if precision == "fp16" else torch.float32
         planes = [torch.zeros(shape, dtype=dtype, device=gpu) for _ in range(2)]
         try:
-            program = _compile(getattr(*_compiled_part(network)), planes)
+            program = _compile(WideReductions(getattr(*_compiled_part(network))), planes)
         except Exception as error:  # the compiler raises whatever its stages raise
             raise EngineError(f"torch_tensorrt cannot compile {files.name}: {first_line(error)}") from error
         digest = hashlib.sha256(program).hexdigest()

@@ -15,6 +15,7 @@ import torch
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.cache import EngineCache, EngineNotBuiltError
+from refinefuse_ros.engine.torch_half import WideReductions
 from refinefuse_ros.image.frame import ImageSize
 
 NAME = "refinefuse_ros.engine.torch_tensorrt"
@@ -65,6 +66,7 @@ def test_the_half_network_is_compiled_completely_and_statically(compiler: Compil
     planes = options.pop("arg_inputs")
     assert [(tuple(plane.shape), plane.dtype) for plane in planes] == [((1, 1, 48, 56), torch.float16)] * 2
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float16}
+    assert isinstance(network, WideReductions)
     assert options == {
         "ir": "dynamo",
         "require_full_compilation": True,
