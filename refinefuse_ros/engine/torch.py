@@ -10,15 +10,17 @@ import torch
 
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.engine.torch_half import load_deployable
 from refinefuse_ros.errors import first_line
 from refinefuse_ros.image.frame import ImageSize
-from refinefuse_ros.network.deployable import Deployable
-from refinefuse_ros.network.weights import WeightsError, load_weights
 from refinefuse_ros.resources import sha256_of
 
 
 class TorchEngine(Engine):
     """The network in fp32, straight from its safetensors weights.
+
+    Attributes:
+        gpu_ms: time of the last pair on a GPU, copies included, by events; None on the CPU and before the first.
 
     Args:
         files: the model; its weights are used.
@@ -34,27 +36,37 @@ class TorchEngine(Engine):
         weights = files.required_weights()
         if precision not in ("auto", "fp32"):
             raise EngineError(f"The torch engine runs fp32, not '{precision}'; use precision auto or fp32.")
-        try:
-            network, _ = load_weights(weights)
-            self._device = torch.device("cpu" if device in ("auto", "CPU") else device)
-            self._graph = Deployable(network).eval().to(self._device)
-        except WeightsError as error:
-            raise EngineError(str(error)) from error
-        except (RuntimeError, AssertionError) as error:
-            raise EngineError(f"torch cannot use the device '{device}': {first_line(error)}") from error
+        chosen = "cpu" if device in ("auto", "CPU") else device
+        self._graph, size_multiple = load_deployable(files, "fp32", chosen, torch.contiguous_format)
+        self._device = torch.device(chosen)
         cuda = self._device.type == "cuda"
         device_name = torch.cuda.get_device_name(self._device) if cuda else f"CPU ({platform.machine()})"
         info = EngineInfo("torch", device_name, "fp32", files.name, sha256_of(weights), size)
-        super().__init__(info, network.config.size_multiple)
+        super().__init__(info, size_multiple)
+        self.gpu_ms: float | None = None
+        self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if cuda else []
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
-        planes = (torch.tensor(plane[None, None], device=self._device) for plane in (thermal, visible))
         try:
             # TF32 is on by default for convolutions on a GPU, and fp32 with a mantissa of fp16
             with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return self._graph(*planes)[0, 0].cpu().numpy()
+                return self._timed(thermal, visible) if self._events else self._fuse(thermal, visible)
         except RuntimeError as error:
             raise EngineError(f"torch failed to run {self.info.model}: {first_line(error)}") from error
+
+    def _fuse(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        planes = (torch.tensor(plane[None, None], device=self._device) for plane in (thermal, visible))
+        return self._graph(*planes)[0, 0].cpu().numpy()
+
+    def _timed(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        start, end = self._events
+        stream = torch.cuda.current_stream(self._device)
+        start.record(stream)
+        fused = self._fuse(thermal, visible)
+        end.record(stream)
+        end.synchronize()
+        self.gpu_ms = start.elapsed_time(end)
+        return fused
 
     def close(self) -> None:
         self._graph = None

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The deployable network in half precision, for the torch engines on a GPU."""
+"""The deployable network from its weights, for every torch engine, and what half precision makes of it."""
 
 from __future__ import annotations
 
@@ -69,13 +69,19 @@ def _is_delicate(function: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
     return function is Tensor.mean and isinstance(axes, tuple) and set(axes) >= _SPATIAL_AXES
 
 
-def load_deployable(files: ModelFiles, precision: str, device: torch.device) -> tuple[Deployable, int]:
-    """The deployable network of a model in eval mode on `device`, channels last, and its size multiple (pixels).
+def load_deployable(
+    files: ModelFiles,
+    precision: str,
+    device: torch.device | str,
+    memory_format: torch.memory_format = torch.channels_last,
+) -> tuple[Deployable, int]:
+    """The deployable network of a model in eval mode on `device`, and its size multiple (pixels).
 
     Args:
         files: the model; its weights are used.
         precision: "fp16" or "fp32".
         device: where to put it.
+        memory_format: of the weights, and so of what is computed with them.
 
     Raises:
         EngineError: the weights are missing or damaged, or there is no such precision or device.
@@ -87,7 +93,7 @@ def load_deployable(files: ModelFiles, precision: str, device: torch.device) -> 
         network, _ = load_weights(weights)
         multiple = network.config.size_multiple
         typed = HalfNetwork(network) if precision == "fp16" else network
-        return Deployable(typed).eval().to(device, memory_format=torch.channels_last), multiple
+        return Deployable(typed).eval().to(device, memory_format=memory_format), multiple
     except WeightsError as error:
         raise EngineError(str(error)) from error
     except (RuntimeError, AssertionError) as error:
