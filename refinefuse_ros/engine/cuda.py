@@ -252,6 +252,54 @@ class Gpu:
         _call(self._driver, name, *arguments)
 
 
+class Lane:
+    """The way of a pair to the GPU and back: page-locked planes at this end, one stream, two events to time it by.
+
+    Attributes:
+        inputs: thermal and visible, (H, W) uint8, from which the work in the stream uploads.
+        output: (H, W) uint8, into which it downloads the fused plane.
+        stream: in which the work runs, and nothing else.
+
+    Args:
+        gpu: on which it runs; the planes are gone with its `close`.
+        shape: (H, W) of the planes.
+        stream: one of this GPU, whoever made it; None makes one.
+
+    Raises:
+        EngineError: the driver refuses, as where memory is short.
+    """
+
+    def __init__(self, gpu: Gpu, shape: tuple[int, int], stream: int | None = None) -> None:
+        self._gpu = gpu
+        self.inputs = (gpu.pinned_plane(shape), gpu.pinned_plane(shape))
+        self.output = gpu.pinned_plane(shape)
+        self.stream = gpu.stream() if stream is None else stream
+        self._start, self._end = gpu.event(), gpu.event()
+
+    def run(self, thermal: np.ndarray, visible: np.ndarray, launch: Callable[[], object]) -> float:
+        """Take one pair there and back; the fused plane is then in `output`.
+
+        Args:
+            thermal: (H, W) uint8.
+            visible: the same.
+            launch: puts the work into the stream: uploads `inputs`, computes, downloads `output`.
+
+        Returns:
+            Its time on the GPU in ms, copies included.
+
+        Raises:
+            EngineError: `launch` raised it, or something in the stream failed.
+        """
+        self._gpu.make_current()  # the worker's thread is not the one that built the engine
+        for plane, given in zip(self.inputs, (thermal, visible), strict=True):
+            np.copyto(plane, given)
+        self._gpu.record(self._start, self.stream)
+        launch()
+        self._gpu.record(self._end, self.stream)
+        self._gpu.synchronize(self.stream)
+        return self._gpu.elapsed_ms(self._start, self._end)
+
+
 def _call(driver: Any, name: str, *arguments: Any) -> None:
     try:
         function = getattr(driver, name)

@@ -13,7 +13,7 @@ import numpy as np
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo, padded_shape
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
-from refinefuse_ros.engine.cuda import Gpu
+from refinefuse_ros.engine.cuda import Gpu, Lane
 from refinefuse_ros.engine.manifest import EngineKey
 from refinefuse_ros.engine.plan import build_plan, plan_key
 from refinefuse_ros.engine.tensorrt_library import INPUTS, OUTPUT, PlanRefusedError, TensorRtLibrary, find_library
@@ -29,6 +29,7 @@ class TensorRtEngine(Engine):
     Attributes:
         gpu_ms: time of the last pair on the GPU, copies included, by events; None before the first.
         gpu_memory_bytes: what the plan and its buffers took of the GPU's free memory.
+        captured: whether uploading, running and downloading are one CUDA graph.
 
     Args:
         files: the model; its graph is used.
@@ -87,44 +88,36 @@ class TensorRtEngine(Engine):
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineError(f"{library.title} cannot start the plan: not enough GPU memory; use a smaller size.")
-        nbytes = self._padded_shape[0] * self._padded_shape[1]
-        self._planes = {name: self._gpu.pinned_plane(self._padded_shape) for name in (*INPUTS, OUTPUT)}
-        self._addresses = {name: self._gpu.device_buffer(nbytes) for name in self._planes}
+        self._lane = Lane(self._gpu, self._padded_shape)
+        planes = zip((*INPUTS, OUTPUT), (*self._lane.inputs, self._lane.output), strict=True)
+        self._addresses = {name: self._gpu.device_buffer(plane.nbytes) for name, plane in planes}
         for name, address in self._addresses.items():
             if not self._context.set_tensor_address(name, address):
                 raise EngineError(f"{library.title} does not take the plane {name}; build the plan again.")
-        self._stream = self._gpu.stream()
-        self._start, self._end = self._gpu.event(), self._gpu.event()
         self._launch = self._enqueue
         self._enqueue()  # lets the library allocate and compile what it puts off, which a capture forbids
-        self._gpu.synchronize(self._stream)
-        if library.can_capture(self._context, self._stream):
+        self._gpu.synchronize(self._lane.stream)
+        if library.can_capture(self._context, self._lane.stream):
             with suppress(EngineError):  # the same work enqueued call by call is slower and as right
-                self._launch = self._gpu.capture(self._stream, self._enqueue)
+                self._launch = self._gpu.capture(self._lane.stream, self._enqueue)
+        self.captured = self._launch != self._enqueue
 
     def _enqueue(self) -> None:
-        for name in INPUTS:
-            self._gpu.upload(self._planes[name], self._addresses[name], self._stream)
-        if not self._context.execute_async_v3(self._stream):
+        stream = self._lane.stream
+        for name, plane in zip(INPUTS, self._lane.inputs, strict=True):
+            self._gpu.upload(plane, self._addresses[name], stream)
+        if not self._context.execute_async_v3(stream):
             raise EngineError(f"TensorRT failed to run {self.info.model}; the driver's log may say why.")
-        self._gpu.download(self._addresses[OUTPUT], self._planes[OUTPUT], self._stream)
+        self._gpu.download(self._addresses[OUTPUT], self._lane.output, stream)
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
-        self._gpu.make_current()  # the worker's thread is not the one that built the engine
-        for name, plane in zip(INPUTS, (thermal, visible), strict=True):
-            np.copyto(self._planes[name], plane)
-        self._gpu.record(self._start, self._stream)
-        self._launch()
-        self._gpu.record(self._end, self._stream)
-        self._gpu.synchronize(self._stream)
-        self.gpu_ms = self._gpu.elapsed_ms(self._start, self._end)
-        return self._planes[OUTPUT]
+        self.gpu_ms = self._lane.run(thermal, visible, self._launch)
+        return self._lane.output
 
     def close(self) -> None:
         with suppress(EngineError):
             self._gpu.make_current()  # the thread may be another one than that which built it
         self._context = self._engine = None  # before the GPU's context, in which they live
-        self._planes = {}
         self._gpu.close()
 
 

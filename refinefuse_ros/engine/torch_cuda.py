@@ -11,6 +11,7 @@ import torch
 
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.engine.cuda import Gpu, Lane
 from refinefuse_ros.engine.torch_half import cuda_device, load_deployable
 from refinefuse_ros.errors import first_line
 from refinefuse_ros.image.frame import ImageSize
@@ -24,6 +25,7 @@ class TorchCudaEngine(Engine):
 
     Attributes:
         gpu_ms: time of the last pair on the GPU, copies included, by events; None before the first.
+        captured: whether uploading, running and downloading are one CUDA graph.
 
     Args:
         files: the model; its weights are used.
@@ -34,6 +36,8 @@ class TorchCudaEngine(Engine):
     Raises:
         EngineError: the weights are missing or damaged, torch sees no such GPU, or its memory does not suffice.
     """
+
+    _gpu: Gpu | None = None
 
     def __init__(self, files: ModelFiles, size: ImageSize, precision: str = "auto", device: str = "auto") -> None:
         self.gpu_ms: float | None = None
@@ -49,15 +53,18 @@ class TorchCudaEngine(Engine):
         except RuntimeError as error:
             self.close()
             raise EngineError(f"torch cannot prepare {files.name} on {name}: {first_line(error)}") from error
+        except EngineError:
+            self.close()
+            raise
 
     def _prepare(self) -> None:
         """Allocate the planes on both sides, warm up, and capture."""
-        shape = (1, 1, *self._padded_shape)
-        self._host = [torch.zeros(shape, dtype=torch.uint8).pin_memory() for _ in range(3)]
-        self._planes = [torch.zeros(shape, dtype=torch.uint8, device=self._device) for _ in range(2)]
-        self._thermal, self._visible, self._fused = (plane.numpy()[0, 0] for plane in self._host)
-        self._start, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self._gpu = Gpu(str(self._device))
         self._stream = torch.cuda.Stream(self._device)
+        # Page-locked by the driver: torch ends the process when memory that it locked is freed on a GPU that failed.
+        self._lane = Lane(self._gpu, self._padded_shape, self._stream.cuda_stream)
+        self._host = [torch.from_numpy(plane)[None, None] for plane in (*self._lane.inputs, self._lane.output)]
+        self._planes = [torch.zeros_like(plane, device=self._device) for plane in self._host[:2]]
         self._stream.wait_stream(torch.cuda.current_stream(self._device))  # the weights and the planes come from there
         # TF32 is on by default for convolutions, and fp32 with a mantissa of fp16
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
@@ -66,6 +73,7 @@ class TorchCudaEngine(Engine):
                     self._step()
             self._stream.synchronize()
             self._launch = self._capture()
+        self.captured = self._launch != self._step
 
     def _capture(self) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
@@ -80,21 +88,17 @@ class TorchCudaEngine(Engine):
         self._host[2].copy_(self._network(*self._planes), non_blocking=True)
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
-        np.copyto(self._thermal, thermal)
-        np.copyto(self._visible, visible)
         try:
             with torch.inference_mode(), torch.cuda.stream(self._stream):
-                self._start.record()
-                self._launch()
-                self._end.record()
-            self._stream.synchronize()
-            self.gpu_ms = self._start.elapsed_time(self._end)
+                self.gpu_ms = self._lane.run(thermal, visible, self._launch)
         except RuntimeError as error:
             raise EngineError(f"torch failed to run {self.info.model}: {first_line(error)}") from error
-        return self._fused
+        return self._lane.output
 
     def close(self) -> None:
         self._launch = self._network = None
         self._planes, self._host = [], []
         with suppress(RuntimeError):  # a GPU that failed has nothing to give back
             torch.cuda.empty_cache()  # torch would keep it from the engine that takes over
+        if self._gpu is not None:
+            self._gpu.close()

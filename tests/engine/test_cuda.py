@@ -11,7 +11,7 @@ import pytest
 
 from refinefuse_ros.engine import cuda as driver_module
 from refinefuse_ros.engine.base import EngineError
-from refinefuse_ros.engine.cuda import Gpu, has_gpu, in_this_context, load_driver
+from refinefuse_ros.engine.cuda import Gpu, Lane, has_gpu, in_this_context, load_driver
 
 
 @pytest.fixture
@@ -51,6 +51,26 @@ def test_planes_go_up_and_come_down(cuda: Any) -> None:
     gpu.download(address, back, stream)
     gpu.synchronize(stream)
     np.testing.assert_array_equal(back, there)
+
+
+@pytest.mark.parametrize("stream", [None, 5])
+def test_a_lane_takes_a_pair_there_and_back(cuda: Any, stream: int | None) -> None:
+    gpu = Gpu(driver=cuda)
+    lane = Lane(gpu, (3, 4), stream)
+    assert ("cuStreamCreate" in cuda.calls) == (stream is None)
+    address = gpu.device_buffer(12)
+
+    def launch() -> None:
+        gpu.upload(lane.inputs[1], address, lane.stream)
+        gpu.download(address, lane.output, lane.stream)
+
+    thermal, visible = np.random.default_rng(0).integers(0, 256, (2, 3, 4), np.uint8)
+    cuda.calls.clear()
+    assert lane.run(thermal, visible, launch) == 0.5
+    np.testing.assert_array_equal(lane.inputs[0], thermal)
+    np.testing.assert_array_equal(lane.output, visible)
+    assert cuda.calls[0] == "cuCtxSetCurrent"
+    assert cuda.calls[-2:] == ["cuStreamSynchronize", "cuEventElapsedTime"]
 
 
 def test_closing_gives_everything_back(cuda: Any) -> None:

@@ -102,6 +102,7 @@ def test_every_pair_is_fused_whether_captured_or_not(library: Library, cache: En
         thermal, visible = random_planes(seed)
         np.testing.assert_array_equal(engine.fuse(thermal, visible), np.maximum(thermal, visible))
     assert engine.gpu_ms == 0.5
+    assert engine.captured == capturable
     assert library.enqueued == (2 if capturable else 4)  # once to warm up, then recorded once or enqueued every time
 
 
