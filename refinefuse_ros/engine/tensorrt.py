@@ -118,6 +118,7 @@ class TensorRtEngine(Engine):
         with suppress(EngineError):
             self._gpu.make_current()  # the thread may be another one than that which built it
         self._context = self._engine = None  # before the GPU's context, in which they live
+        self._lane = None
         self._gpu.close()
 
 

@@ -96,7 +96,7 @@ class TorchCudaEngine(Engine):
         return self._lane.output
 
     def close(self) -> None:
-        self._launch = self._network = None
+        self._launch = self._network = self._lane = None
         self._planes, self._host = [], []
         with suppress(RuntimeError):  # a GPU that failed has nothing to give back
             torch.cuda.empty_cache()  # torch would keep it from the engine that takes over
