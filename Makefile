@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format docs clean
+.PHONY: demo test test-gpu lint format docs clean
 
 demo: $(VENV)/.installed-runtime  ## two synthetic cameras, the fusion node and a recorder, live over DDS
 	$(BIN)/refinefuse demo --output out/demo
@@ -12,6 +12,9 @@ test: $(VENV)/.installed-dev  ## lint and the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+test-gpu: $(VENV)/.installed-gpu  ## what an NVIDIA GPU must show; the report is out/gpu/report.md
+	$(BIN)/python -m pytest tests/gpu
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -37,3 +40,7 @@ $(VENV)/.installed-runtime: setup.py | $(BIN)/python
 $(VENV)/.installed-dev: setup.py | $(BIN)/python
 	$(BIN)/pip install -qq --editable ".[dev]"
 	@touch $@ $(VENV)/.installed-runtime
+
+$(VENV)/.installed-gpu: setup.py | $(BIN)/python
+	$(BIN)/pip install -qq --editable ".[gpu]"
+	@touch $@

@@ -39,6 +39,13 @@ TENSORRT_RTX = [
     'tensorrt-rtx-cu12-bindings>=1.7,<1.8; platform_machine == "x86_64"',
     'tensorrt-rtx-cu12-libs>=1.7,<1.8; platform_machine == "x86_64"',
 ]
+TEST = [
+    "pytest>=8,<10",
+    "pytest-timeout>=2.3,<3",
+    "hypothesis>=6.100,<7",
+]
+# What `make test-gpu` runs with; torch_tensorrt comes from NVIDIA and is tested where it is installed.
+GPU = [*INT8, *TENSORRT_RTX, *TEST]
 DEV = [
     *ROS,
     *TRAIN,
@@ -46,10 +53,8 @@ DEV = [
     *TENSORRT_RTX,
     *REPORT,
     *CLUSTER,
+    *TEST,
     "playwright>=1.40,<2",  # drives the Chromium of the machine; it brings none
-    "pytest>=8,<10",
-    "pytest-timeout>=2.3,<3",
-    "hypothesis>=6.100,<7",
     "ruff>=0.16,<0.18",
 ]
 
@@ -79,6 +84,7 @@ setup(
         "cluster": CLUSTER,
         "tensorrt": TENSORRT,
         "tensorrt-rtx": TENSORRT_RTX,
+        "gpu": GPU,
         "dev": DEV,
     },
     zip_safe=True,

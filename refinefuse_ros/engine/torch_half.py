@@ -116,4 +116,4 @@ def cuda_device(device: str) -> torch.device:
         raise EngineError(f"'{device}' is no torch device; use auto or cuda:N.") from error
     if found.type != "cuda":
         raise EngineError(f"'{device}' is not a CUDA device; use auto or cuda:N.")
-    return torch.device("cuda", found.index if found.index is not None else torch.cuda.current_device())
+    return torch.device("cuda", found.index or 0)
