@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.manifest import EngineKey, Manifest, ManifestError, differences
 from refinefuse_ros.resources import PACKAGE
 from refinefuse_ros.writing import write_together, write_whole
@@ -87,19 +88,27 @@ class EngineCache:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder if folder is not None else cache_folder()
 
-    def obtain(self, key: EngineKey, build: Callable[[], BuiltEngine], may_build: bool = True) -> BuiltEngine:
-        """The engine of this key, from the cache or else built and stored.
+    def obtain(
+        self,
+        key: EngineKey,
+        build: Callable[[], BuiltEngine],
+        may_build: bool = True,
+        ticket: BuildTicket | None = None,
+    ) -> BuiltEngine:
+        """The engine of this key, from the cache or else built and stored: one at a time in this process.
 
         Args:
             key: what is wanted.
             build: makes it; may take minutes.
             may_build: False forbids that (`engine.rebuild: never`).
+            ticket: tells of the build, and stops the wait for another one; `build` watches it by itself.
 
         Returns:
             The engine; its note says why it was built, and whether it could not be stored.
 
         Raises:
             EngineNotBuiltError: there is none and `may_build` is False.
+            BuildStoppedError: the ticket was stopped.
             EngineError: building failed.
         """
         found = self._load(key)
@@ -107,8 +116,14 @@ class EngineCache:
             return found
         if not may_build:
             raise EngineNotBuiltError(found)
-        built = build()
-        return replace(built, why_built=found, not_kept=self._store(built))
+        ticket = ticket or BuildTicket()
+        with ticket.turn(f"the {key.backend} engine of {key.model} for {key.size} in {key.precision}"):
+            found = self._load(key)
+            if isinstance(found, BuiltEngine):  # whoever had the turn before built it
+                return found
+            ticket.begin()
+            built = build()
+            return replace(built, why_built=found, not_kept=self._store(built))
 
     def amend(self, key: EngineKey, **facts: Any) -> None:
         """Add to a stored engine's manifest what became known after it was built; nothing happens where there is none.

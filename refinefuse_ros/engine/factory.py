@@ -11,6 +11,7 @@ from typing import Any
 
 from refinefuse_ros.engine.artifacts import ModelFiles, find_model
 from refinefuse_ros.engine.base import Engine, EngineError, check_size
+from refinefuse_ros.engine.building import BuildStoppedError, BuildTicket
 from refinefuse_ros.engine.cache import EngineNotBuiltError
 from refinefuse_ros.engine.cuda import has_gpu, load_driver
 from refinefuse_ros.errors import one_line
@@ -91,6 +92,7 @@ def create_engine(
     exclude: Collection[str] = (),
     not_built: dict[str, str] | None = None,
     why: str = "",
+    ticket: BuildTicket | None = None,
 ) -> Engine:
     """Build and warm up the engine that `request` asks for.
 
@@ -101,11 +103,13 @@ def create_engine(
         not_built: takes the backends that were passed over because their engine has to be built first and
             `request.rebuild` forbids that; to each, why none that is cached will do.
         why: what to say of how this backend was chosen, instead of that it was asked for or is the first usable one.
+        ticket: stops what is being built, and is told of it.
 
     Returns:
         A warm engine whose `info.reason` says why it was chosen.
 
     Raises:
+        BuildStoppedError: the ticket was stopped while an engine was being built.
         EngineError: no backend can run the model; the sentence says what each one lacks.
     """
     check_size(size)
@@ -118,7 +122,9 @@ def create_engine(
         if name in exclude:
             continue
         try:
-            engine = _build(name, files, size, request)
+            engine = _build(name, files, size, request, ticket)
+        except BuildStoppedError:
+            raise
         except EngineError as error:
             if request.backend != "auto":
                 raise
@@ -139,7 +145,7 @@ def automatic_backends() -> list[str]:
     return [name for name, backend in BACKENDS.items() if backend.automatic and (gpu or not backend.needs_gpu)]
 
 
-def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest) -> Engine:
+def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest, ticket: BuildTicket | None) -> Engine:
     backend = BACKENDS[name]
     if backend.needs_gpu:
         load_driver()  # says what is missing before anything heavy is imported
@@ -154,7 +160,7 @@ def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest
         raise EngineError(
             f"The backend {name} does not load ({one_line(error)}); install what is missing, or use another backend."
         ) from error
-    options: dict[str, Any] = {"rebuild": request.rebuild} if backend.builds else {}
+    options: dict[str, Any] = {"rebuild": request.rebuild, "ticket": ticket} if backend.builds else {}
     if backend.counts_threads:
         options["threads"] = request.threads
     try:

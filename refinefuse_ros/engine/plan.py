@@ -9,6 +9,7 @@ from pathlib import Path
 
 from refinefuse_ros import __version__
 from refinefuse_ros.engine.base import EngineError, check_precision, padded_shape
+from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.cache import BuiltEngine
 from refinefuse_ros.engine.manifest import ANY, EngineKey, Manifest, utc_now
 from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary
@@ -62,10 +63,11 @@ def plan_key(
     )
 
 
-def build_plan(library: TensorRtLibrary, graph: Path, key: EngineKey) -> BuiltEngine:
-    """Build the plan of `key` from its graph, for planes padded to what the graph divides.
+def build_plan(library: TensorRtLibrary, graph: Path, key: EngineKey, ticket: BuildTicket | None = None) -> BuiltEngine:
+    """Build the plan of `key` from its graph, for planes padded to what the graph divides; `ticket` stops it.
 
     Raises:
+        BuildStoppedError: it was stopped.
         EngineError: as `TensorRtLibrary.build`; or onnx is not installed, or an fp32 plan is wanted of an fp16 graph.
     """
     try:
@@ -80,7 +82,8 @@ def build_plan(library: TensorRtLibrary, graph: Path, key: EngineKey) -> BuiltEn
     major, minor = map(int, key.compute_capability.split("."))
     start = time.monotonic()
     typed = content if key.precision == "fp32" else to_half(content)
-    plan = library.build(typed, padded_shape(ImageSize.parse(key.size), multiple), key.precision, (major, minor))
+    shape = padded_shape(ImageSize.parse(key.size), multiple)
+    plan = library.build(typed, shape, key.precision, (major, minor), ticket)
     manifest = Manifest(
         key=key,
         weights_sha256=properties.weights_sha256,

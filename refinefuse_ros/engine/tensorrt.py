@@ -12,6 +12,7 @@ import numpy as np
 
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo, padded_shape
+from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
 from refinefuse_ros.engine.cuda import Gpu, Lane
 from refinefuse_ros.engine.manifest import EngineKey
@@ -38,9 +39,11 @@ class TensorRtEngine(Engine):
         device: "auto" (the first GPU) or "cuda:N".
         rebuild: "auto" builds a plan that is missing or does not fit; "never" refuses to.
         cache: where plans are kept; None is the user's cache.
+        ticket: stops a build.
 
     Raises:
         EngineNotBuiltError: no plan fits and `rebuild` is "never".
+        BuildStoppedError: the ticket was stopped.
         EngineError: there is no graph, driver, GPU, library or not enough memory; or the graph cannot be built.
     """
 
@@ -52,6 +55,7 @@ class TensorRtEngine(Engine):
         device: str = "auto",
         rebuild: str = "auto",
         cache: EngineCache | None = None,
+        ticket: BuildTicket | None = None,
     ) -> None:
         graph = files.required_graph()
         self.gpu_ms: float | None = None
@@ -63,7 +67,7 @@ class TensorRtEngine(Engine):
             key = plan_key(library, files.name, graph, size, precision, self._gpu.name, self._gpu.capability)
             cache = cache or EngineCache()
             free_bytes = self._gpu.free_bytes()
-            built, self._engine = _load_plan(library, graph, key, cache, rebuild == "auto")
+            built, self._engine = _load_plan(library, graph, key, cache, rebuild == "auto", ticket)
             manifest = built.manifest
             info = EngineInfo(
                 "tensorrt",
@@ -123,10 +127,15 @@ class TensorRtEngine(Engine):
 
 
 def _load_plan(
-    library: TensorRtLibrary, graph: Path, key: EngineKey, cache: EngineCache, may_build: bool
+    library: TensorRtLibrary,
+    graph: Path,
+    key: EngineKey,
+    cache: EngineCache,
+    may_build: bool,
+    ticket: BuildTicket | None,
 ) -> tuple[BuiltEngine, Any]:
     """The plan of `key`, and the library's engine of it; a cached plan that the library refuses is built again."""
-    obtain = partial(cache.obtain, key, lambda: build_plan(library, graph, key), may_build)
+    obtain = partial(cache.obtain, key, lambda: build_plan(library, graph, key, ticket), may_build, ticket)
 
     def load(built: BuiltEngine) -> Any:
         shape = padded_shape(ImageSize.parse(key.size), built.manifest.size_multiple)

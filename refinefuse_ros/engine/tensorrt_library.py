@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.cuda import in_this_context
 from refinefuse_ros.errors import one_line
 
@@ -59,7 +60,14 @@ class TensorRtLibrary:
         """TensorRT for RTX builds for a compute capability, without a GPU; TensorRT tunes on the GPU that is there."""
         return self.backend == "tensorrt_rtx"
 
-    def build(self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int]) -> bytes:
+    def build(
+        self,
+        graph: bytes,
+        shape: tuple[int, int],
+        precision: str,
+        capability: tuple[int, int],
+        ticket: BuildTicket | None = None,
+    ) -> bytes:
         """Build the plan of a deployable graph.
 
         Args:
@@ -67,21 +75,25 @@ class TensorRtLibrary:
             shape: (H, W) of the planes in pixels, multiples of the graph's size multiple.
             precision: "fp32", "fp16" or "int8": what the network must come out in.
             capability: compute capability to build for; TensorRT proper builds for the GPU that is there.
+            ticket: stops the build at the library's next step, and is told its phases.
 
         Returns:
             The serialised plan, for planes (1, 1, H, W) uint8.
 
         Raises:
+            BuildStoppedError: the ticket was stopped.
             EngineError: the library cannot build for this GPU, the graph is not a deployable one, or the network came
                 out in another precision.
         """
         log = _error_log(self.api)
+        ticket = ticket or BuildTicket()
         try:
-            plan = _stoppable(lambda stop: self._build(graph, shape, precision, capability, log, stop))
+            plan = _stoppable(lambda ticket: self._build(graph, shape, precision, capability, log, ticket), ticket)
         except (TypeError, RuntimeError) as error:  # pybind11's way to say that the library gave nothing
             reason = log.last or one_line(error)
             raise EngineError(f"{self.title} cannot build here: {reason}; check the NVIDIA driver.") from error
         if plan is None:
+            ticket.check()
             reason = log.last or "no reason given"
             raise EngineError(f"{self.title} cannot build the graph at {shape[1]}x{shape[0]}: {reason}.")
         return bytes(plan)
@@ -146,7 +158,7 @@ class TensorRtLibrary:
         precision: str,
         capability: tuple[int, int],
         log: Any,
-        stop: threading.Event,
+        ticket: BuildTicket,
     ) -> Any | None:
         builder = self.api.Builder(log)
         network = builder.create_network(self._creation_flags())
@@ -163,7 +175,7 @@ class TensorRtLibrary:
         # TensorRT for RTX: without it, running may allocate memory, which a CUDA graph cannot record.
         if (flag := getattr(self.api.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)) is not None:
             config.set_flag(flag)
-        config.progress_monitor = _progress_monitor(self.api, stop)
+        config.progress_monitor = _progress_monitor(self.api, ticket)
         self._set_target(config, capability)
         return builder.build_serialized_network(network, config)
 
@@ -293,21 +305,21 @@ def _planes(network: Any) -> Iterator[Any]:
     yield from (network.get_output(index) for index in range(network.num_outputs))
 
 
-def _stoppable(build: Callable[[threading.Event], _T]) -> _T:
+def _stoppable(build: Callable[[BuildTicket], _T], ticket: BuildTicket) -> _T:
     """Run a build of minutes in a thread, and wait for it where Ctrl-C is heard.
 
     The library calls back into Python from its build (log, progress) and swallows what is raised there, the
-    KeyboardInterrupt of a main thread included.
+    KeyboardInterrupt of a main thread included. Where a process handles Ctrl-C itself, its handler stops the ticket.
 
     Args:
-        build: gives up soon after the event that it is given is set.
+        build: gives up soon after the ticket was stopped.
     """
-    stop, outcome = threading.Event(), Future[_T]()
+    outcome = Future[_T]()
     in_context = in_this_context(build)
 
     def work() -> None:
         try:
-            outcome.set_result(in_context(stop))
+            outcome.set_result(in_context(ticket))
         except BaseException as error:
             outcome.set_exception(error)
 
@@ -316,24 +328,25 @@ def _stoppable(build: Callable[[threading.Event], _T]) -> _T:
     try:
         return outcome.result()
     except KeyboardInterrupt:
-        stop.set()
+        ticket.stop()
         thread.join()
         raise
 
 
-def _progress_monitor(api: ModuleType, stop: threading.Event) -> Any:
-    """A progress monitor that stops a build when it is told to, or when the main thread has ended."""
+def _progress_monitor(api: ModuleType, ticket: BuildTicket) -> Any:
+    """A progress monitor that tells the ticket the phases, and stops the build once it is unwanted."""
 
     class Monitor(api.IProgressMonitor):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             api.IProgressMonitor.__init__(self)
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None: ...
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            ticket.enter(phase_name)
 
         def phase_finish(self, phase_name: str) -> None: ...
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            return threading.main_thread().is_alive() and not stop.is_set()
+            return not ticket.stopped
 
     return Monitor()
 

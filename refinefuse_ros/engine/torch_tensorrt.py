@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from refinefuse_ros import __version__
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import EngineError, padded_shape
+from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
 from refinefuse_ros.engine.manifest import EngineKey, Manifest, utc_now
 from refinefuse_ros.engine.tensorrt_library import find_library
@@ -44,9 +45,11 @@ class TorchTensorRtEngine(TorchCudaEngine):
         files, size, precision, device: as for `TorchCudaEngine`.
         rebuild: "auto" compiles what is missing or does not fit; "never" refuses to.
         cache: where programs are kept; None is the user's cache.
+        ticket: keeps a compilation from beginning; one that has begun goes on to its end.
 
     Raises:
         EngineNotBuiltError: no program fits and `rebuild` is "never".
+        BuildStoppedError: the ticket was stopped.
         EngineError: as `TorchCudaEngine`, or the network cannot be compiled.
     """
 
@@ -58,9 +61,10 @@ class TorchTensorRtEngine(TorchCudaEngine):
         device: str = "auto",
         rebuild: str = "auto",
         cache: EngineCache | None = None,
+        ticket: BuildTicket | None = None,
     ) -> None:
         self._cache = cache or EngineCache()
-        self._built = obtain_program(files, size, precision, device, self._cache, rebuild == "auto")
+        self._built = obtain_program(files, size, precision, device, self._cache, rebuild == "auto", ticket)
         self._contexts = ExitStack()
         super().__init__(files, size, precision, device)
         self.info = replace(
@@ -98,12 +102,19 @@ class TorchTensorRtEngine(TorchCudaEngine):
 
 
 def obtain_program(
-    files: ModelFiles, size: ImageSize, precision: str, device: str, cache: EngineCache, may_build: bool = True
+    files: ModelFiles,
+    size: ImageSize,
+    precision: str,
+    device: str,
+    cache: EngineCache,
+    may_build: bool = True,
+    ticket: BuildTicket | None = None,
 ) -> BuiltEngine:
     """The compiled program (.ep) of a model for this GPU, from the cache or compiled now.
 
     Raises:
         EngineNotBuiltError: there is none, and `may_build` is False.
+        BuildStoppedError: the ticket was stopped before the compilation began.
         EngineError: the model, the GPU or the compiler does not allow it.
     """
     gpu = cuda_device(device)
@@ -135,7 +146,7 @@ def obtain_program(
         seconds = round(time.monotonic() - start, 3)
         return BuiltEngine(program, Manifest(key, key.source_sha256, multiple, digest, utc_now(), seconds))
 
-    return cache.obtain(key, build, may_build)
+    return cache.obtain(key, build, may_build, ticket)
 
 
 def explicit_typing(version: str) -> dict[str, bool]:

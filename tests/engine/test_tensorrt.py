@@ -39,7 +39,9 @@ class Library:
         self.enqueued = self.refusals = 0
         self.runs = self.capturable = self.takes_planes = True
 
-    def build(self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int]) -> bytes:
+    def build(
+        self, graph: bytes, shape: tuple[int, int], precision: str, capability: tuple[int, int], ticket: Any
+    ) -> bytes:
         self.built.append((shape, precision, capability))
         return f"plan for {shape}".encode()
 
