@@ -1,33 +1,39 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Building an engine, which may take minutes, while another one serves."""
+"""Making an engine, which may take minutes, while another one serves."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from refinefuse_ros.engine.base import Engine
-from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.engine.building import BuildStoppedError, BuildTicket
 
 
 class BackgroundBuild:
-    """One engine being built in a thread of its own.
+    """One engine being made in a thread of its own.
 
-    A process that ends waits for that thread: a library that is left building while the interpreter goes away under it
-    takes the process down with it. `TensorRtLibrary.build` gives up as soon as the process wants to end.
+    A process that ends waits for that thread, which gives up as soon as the process wants to end (`BuildTicket`).
 
     Attributes:
-        size: what it is built for.
-        error: why it could not be built; empty until then.
+        backend: whose engine it is.
+        error: why it could not be made; empty until then.
+        stopped: whether it ended because nobody wanted it.
+        took_s: how long it took; 0 until it ended.
 
     Args:
-        size: what it is built for.
-        build: returns the engine, warm.
+        backend: as above.
+        ticket: stops it.
+        build: returns the engine, warm; watches the ticket.
     """
 
-    def __init__(self, size: ImageSize, build: Callable[[], Engine]) -> None:
-        self.size = size
+    def __init__(self, backend: str, ticket: BuildTicket, build: Callable[[], Engine]) -> None:
+        self.backend = backend
         self.error = ""
+        self.stopped = False
+        self.took_s = 0.0
+        self._ticket = ticket
         self._engine: Engine | None = None
         self._abandoned = False
         self._lock = threading.Lock()
@@ -45,7 +51,8 @@ class BackgroundBuild:
         return engine
 
     def abandon(self) -> None:
-        """Nobody wants it any more: it is closed, now or as soon as it is there. It stays in the cache."""
+        """Nobody wants it any more: building stops, and an engine that is there, or comes nevertheless, is closed."""
+        self._ticket.stop()
         with self._lock:
             self._abandoned = True
             engine, self._engine = self._engine, None
@@ -53,11 +60,15 @@ class BackgroundBuild:
             engine.close()
 
     def _work(self, build: Callable[[], Engine]) -> None:
+        started_s = time.monotonic()
         try:
             engine = build()
         except Exception as error:  # a thread has nobody else to tell
+            self.stopped = isinstance(error, BuildStoppedError)
             self.error = str(error) or type(error).__name__
             return
+        finally:
+            self.took_s = time.monotonic() - started_s
         with self._lock:
             if not self._abandoned:
                 self._engine = engine

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""An engine that has to be built first is built while another one serves, and takes over between two pairs."""
+"""The host around planted engines: who takes over when, who is blamed for what, and what is tried again."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from refinefuse_ros.engine import host as host_module
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
+from refinefuse_ros.engine.building import BuildStoppedError, BuildTicket
+from refinefuse_ros.engine.export import export_onnx
 from refinefuse_ros.engine.factory import EngineRequest
-from refinefuse_ros.engine.host import EngineHost
+from refinefuse_ros.engine.host import EngineHost, SizeRefusedError
+from refinefuse_ros.engine.setbacks import RETRY_AFTER_S, RETRY_COST
 from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.network.variants import build
 
-SIZE = ImageSize(40, 32)
-PLANE = np.zeros((32, 40), np.uint8)
+SIZE, OTHER = ImageSize(40, 32), ImageSize(64, 48)
+WAIT_S = 10.0
 
 
 class FakeEngine(Engine):
-    def __init__(self, backend: str, size: ImageSize, reason: str) -> None:
+    def __init__(self, backend: str, size: ImageSize, reason: str, broken: Collection[str]) -> None:
         super().__init__(EngineInfo(backend, "", "fp16", "nano", "", size, reason), size_multiple=8)
         self.closed = False
+        self._broken = broken
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
         assert not self.closed
+        if self.info.backend in self._broken:
+            raise EngineError("The device fell off the bus.")
         return np.zeros_like(thermal)
 
     def close(self) -> None:
@@ -36,12 +44,34 @@ class FakeEngine(Engine):
 
 @dataclass
 class Factory:
-    """A machine with tensorrt, whose engine is built when `may_finish` is set, and perhaps openvino."""
+    """A machine with tensorrt, whose engine is built when `may_finish` is set, and perhaps openvino.
+
+    Attributes:
+        others: the backends beside tensorrt that `auto` may take.
+        error: why tensorrt's engine cannot be built.
+        cached: tensorrt's engines need not be built.
+        refused: sizes that no backend can serve.
+        broken: backends that fail when they run.
+        slow_s: how long making an engine takes by `clock_s`.
+        clock_s: the host's clock.
+        building: the builds of tensorrt that have begun, by size.
+        asked: what was asked for, in order.
+        made: every engine, in order.
+        alive: at each making, the backends that were not closed.
+    """
 
     others: tuple[str, ...] = ("openvino",)
     error: str = ""
+    cached: bool = False
+    refused: set[ImageSize] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    slow_s: float = 0.0
+    clock_s: float = 0.0
     may_finish: threading.Event = field(default_factory=threading.Event)
+    building: list[ImageSize] = field(default_factory=list)
+    asked: list[tuple[str, ImageSize]] = field(default_factory=list)
     made: list[FakeEngine] = field(default_factory=list)
+    alive: list[list[str]] = field(default_factory=list)
 
     def __call__(
         self,
@@ -50,22 +80,45 @@ class Factory:
         exclude: Collection[str] = (),
         not_built: dict[str, str] | None = None,
         why: str = "",
+        ticket: BuildTicket | None = None,
     ) -> Engine:
+        self.asked.append((request.backend, size))
+        self.clock_s += self.slow_s
+        if size in self.refused:
+            raise EngineError(f"The GPU has no memory for {size}; use a smaller size.")
         if "tensorrt" not in exclude and request.backend in ("auto", "tensorrt"):
+            if self.cached:
+                return self.make("tensorrt", size, why)
             if request.rebuild == "auto":
-                assert self.may_finish.wait(10)
-                if self.error:
-                    raise EngineError(self.error)
-                return self.make("tensorrt", size, f"{why}; built because the cached engine's gpu is A and not B")
+                return self.build(size, why, ticket or BuildTicket())
             if not_built is not None:
                 not_built["tensorrt"] = "the cached engine's gpu is A and not B"
-        if request.backend == "auto" and self.others:
-            return self.make(self.others[0], size)
+        for other in self.others:
+            if other not in exclude and request.backend in ("auto", other):
+                return self.make(other, size)
+        if request.backend == "laplacian":
+            return self.make("laplacian", size)
         raise EngineError("No backend can run the model.")
 
+    def build(self, size: ImageSize, why: str, ticket: BuildTicket) -> FakeEngine:
+        with ticket.turn(f"tensorrt for {size}"):
+            ticket.begin()
+            self.building.append(size)
+            deadline = time.monotonic() + WAIT_S
+            while not self.may_finish.wait(0.001):
+                assert time.monotonic() < deadline
+                ticket.check()
+            if self.error:
+                raise EngineError(self.error)
+            return self.make("tensorrt", size, f"{why}; built because the cached engine's gpu is A and not B")
+
     def make(self, backend: str, size: ImageSize, reason: str = "first usable backend") -> FakeEngine:
-        self.made.append(FakeEngine(backend, size, reason))
+        self.alive.append([engine.info.backend for engine in self.made if not engine.closed])
+        self.made.append(FakeEngine(backend, size, reason, self.broken))
         return self.made[-1]
+
+    def now(self) -> float:
+        return self.clock_s
 
 
 @pytest.fixture
@@ -75,58 +128,165 @@ def factory(monkeypatch: pytest.MonkeyPatch) -> Factory:
     return factory
 
 
-def fuse_until(host: EngineHost, done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+def fuse(host: EngineHost, size: ImageSize = SIZE) -> str:
+    """Fuse a pair; the backend that did."""
+    plane = np.zeros((size.height, size.width), np.uint8)
+    host.fuse(plane, plane)
+    return host.info.backend
+
+
+def fuse_until(host: EngineHost, done: Callable[[], bool], size: ImageSize = SIZE) -> None:
+    deadline = time.monotonic() + WAIT_S
     while not done():
         assert time.monotonic() < deadline
-        host.fuse(PLANE, PLANE)
+        fuse(host, size)
         time.sleep(0.001)
 
 
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def fail(host: EngineHost, size: ImageSize = SIZE, times: int = 1) -> str:
+    """Let pairs fail; the last one's sentence."""
+    for _ in range(times):
+        with pytest.raises(EngineError) as caught:
+            fuse(host, size)
+    return str(caught.value)
+
+
+# -- an engine that has to be built first -----------------------------------------------------------------------------
+
+
 def test_the_better_engine_takes_over_when_it_is_ready(factory: Factory) -> None:
-    host = EngineHost(EngineRequest(), SIZE)
-    host.fuse(PLANE, PLANE)
+    said: list[str] = []
+    host = EngineHost(EngineRequest(), SIZE, say=said.append)
+    fuse(host)
     assert host.info.backend == "openvino"
     assert host.info.reason == (
         "tensorrt is being built, since the cached engine's gpu is A and not B, and takes over when it is ready"
     )
+    wait_until(lambda: bool(factory.building))
+    assert (host.build.what, host.build.state) == (f"tensorrt for {SIZE}", "building")
     factory.may_finish.set()
     fuse_until(host, lambda: host.info.backend == "tensorrt")
     assert host.info.reason == "built while openvino served; built because the cached engine's gpu is A and not B"
     assert [engine.closed for engine in factory.made] == [True, False]
+    assert host.build.state == "built"
+    assert said[0] == f"Building tensorrt for {SIZE}; this may take minutes."
+    assert said[1].startswith("Built after ")
+    assert said[2:] == [f"tensorrt takes over from openvino at {SIZE}."]
     host.close()
 
 
-def test_an_engine_that_cannot_be_built_leaves_the_other_one_serving(factory: Factory) -> None:
+def test_nothing_is_built_before_a_pair_has_told_the_size(factory: Factory) -> None:
+    factory.may_finish.set()
+    host = EngineHost(EngineRequest(), SIZE)
+    assert host.info.reason.startswith(f"tensorrt is built when images of {SIZE} come, since the cached engine's")
+    fuse_until(host, lambda: host.info.backend == "tensorrt", OTHER)
+    assert (host.info.size, factory.building) == (OTHER, [OTHER])
+    host.close()
+
+
+def test_an_engine_that_cannot_be_built_leaves_the_other_one_serving_and_is_tried_again(factory: Factory) -> None:
     factory.error = "The GPU is full."
-    host = EngineHost(EngineRequest(), SIZE)
     factory.may_finish.set()
+    said: list[str] = []
+    host = EngineHost(EngineRequest(), SIZE, now=factory.now, say=said.append)
     fuse_until(host, lambda: "could not be built: The GPU is full." in host.info.reason)
-    host.fuse(PLANE, PLANE)
-    assert host.info.backend == "openvino"
-
-
-def test_closing_abandons_the_build(factory: Factory) -> None:
-    host = EngineHost(EngineRequest(), SIZE)
+    assert said[-1] == "tensorrt cannot take over, and is tried again in 10 s: The GPU is full."
+    assert (host.info.backend, host.build.state, host.fell_back_from) == ("openvino", "failed", None)
+    factory.clock_s += RETRY_AFTER_S - 1
+    for _ in range(50):
+        fuse(host)
+    assert len(factory.building) == 1
+    factory.error = ""
+    factory.clock_s += 1
+    fuse_until(host, lambda: host.info.backend == "tensorrt")
+    assert len(factory.building) == 2
     host.close()
-    factory.may_finish.set()
-    deadline = time.monotonic() + 10
-    while not (len(factory.made) == 2 and all(engine.closed for engine in factory.made)):
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
-def test_another_size_is_built_anew(factory: Factory) -> None:
+def test_closing_stops_the_build(factory: Factory) -> None:
     host = EngineHost(EngineRequest(), SIZE)
+    fuse(host)
+    wait_until(lambda: bool(factory.building))
+    host.close()
+    wait_until(lambda: host.build.state == "stopped")
+    assert [engine.closed for engine in factory.made] == [True]
+
+
+def test_another_size_stops_the_build_of_the_one_before(factory: Factory) -> None:
+    host = EngineHost(EngineRequest(), SIZE)
+    fuse_until(host, lambda: factory.building == [SIZE])
+    fuse_until(host, lambda: factory.building == [SIZE, OTHER], OTHER)  # it waited for the turn
     factory.may_finish.set()
-    plane = np.zeros((48, 64), np.uint8)
-    host.fuse(plane, plane)
-    deadline = time.monotonic() + 10
-    while host.info.backend != "tensorrt":
-        assert time.monotonic() < deadline
-        host.fuse(plane, plane)
-        time.sleep(0.001)
-    assert host.info.size == ImageSize(64, 48)
+    fuse_until(host, lambda: host.info.backend == "tensorrt", OTHER)
+    assert [(engine.info.backend, engine.info.size) for engine in factory.made] == [
+        ("openvino", SIZE),
+        ("openvino", OTHER),
+        ("tensorrt", OTHER),
+    ]
+    host.close()
+
+
+def test_a_suspended_host_builds_nothing_and_begins_anew_when_it_goes_on(factory: Factory) -> None:
+    host = EngineHost(EngineRequest(), SIZE)
+    fuse_until(host, lambda: bool(factory.building))
+    host.suspend()
+    wait_until(lambda: host.build.state == "stopped")
+    for _ in range(5):
+        fuse(host)
+    assert len(factory.building) == 1
+    host.resume()
+    factory.may_finish.set()
+    fuse_until(host, lambda: host.info.backend == "tensorrt")
+    assert len(factory.building) == 2
+    host.close()
+
+
+def test_a_pair_that_waits_for_a_build_does_not_when_the_host_is_suspended(factory: Factory) -> None:
+    factory.may_finish.set()
+    host = EngineHost(EngineRequest(backend="tensorrt"), SIZE)
+    factory.may_finish.clear()
+    outcome: list[Exception] = []
+
+    def work() -> None:
+        try:
+            fuse(host, OTHER)
+        except Exception as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    wait_until(lambda: OTHER in factory.building)
+    host.suspend()
+    worker.join(WAIT_S)
+    assert isinstance(outcome[0], BuildStoppedError)
+    host.resume()
+    factory.may_finish.set()
+    assert fuse(host, OTHER) == "tensorrt"  # at once: being stopped was no failure
+
+
+def test_an_interrupt_stops_the_build_for_which_configuring_waits(factory: Factory) -> None:
+    interrupted = threading.Event()
+    outcome: list[Exception] = []
+
+    def work() -> None:
+        try:
+            EngineHost(EngineRequest(backend="tensorrt"), SIZE, interrupted=interrupted)
+        except Exception as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    wait_until(lambda: bool(factory.building))
+    interrupted.set()
+    worker.join(WAIT_S)
+    assert isinstance(outcome[0], BuildStoppedError)
 
 
 def test_one_waits_where_nothing_else_serves(factory: Factory) -> None:
@@ -143,5 +303,174 @@ def test_one_waits_for_a_backend_that_was_asked_for(factory: Factory) -> None:
 def test_never_rebuilding_builds_nothing(factory: Factory) -> None:
     host = EngineHost(EngineRequest(rebuild="never"), SIZE)
     factory.may_finish.set()
-    host.fuse(PLANE, PLANE)
+    fuse(host)
+    fuse(host)
     assert [engine.info.backend for engine in factory.made] == ["openvino"]
+
+
+# -- a size that cannot be served -------------------------------------------------------------------------------------
+
+
+def test_pairs_of_a_size_that_the_graph_does_not_have_cost_only_themselves(tmp_path: Path) -> None:
+    graph, right, wrong = tmp_path / "static.onnx", ImageSize(64, 64), ImageSize(96, 64)
+    export_onnx(build("nano").eval(), graph, right)
+    host = EngineHost(EngineRequest(model=str(graph)), right)
+    for _ in range(7):
+        with pytest.raises(SizeRefusedError, match=r"Images of 96x64 cannot be fused: .* takes planes of 64x64"):
+            fuse(host, wrong)
+    assert host.refused
+    assert fuse(host, right) == "openvino"
+    assert (host.fell_back_from, host.failures_in_a_row, host.refused) == (None, 0, "")
+    host.close()
+
+
+def test_a_refused_size_is_tried_again_after_ever_longer_pauses(factory: Factory) -> None:
+    factory.refused = {OTHER}
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, now=factory.now)
+    (kept,) = factory.made
+    tried_s: list[float] = []
+    for _ in range(3000):
+        before = len(factory.asked)
+        assert "The GPU has no memory for 64x48; use a smaller size; this is tried again in" in fail(host, OTHER)
+        if len(factory.asked) > before:
+            tried_s.append(factory.clock_s)
+        factory.clock_s += 1.0
+    assert np.diff(tried_s).tolist() == [10, 20, 40, 80, 160, 320, 600, 600, 600]
+    factory.refused = set()
+    factory.clock_s += 600
+    assert fuse(host, OTHER) == "openvino"
+    assert kept.closed
+
+
+def test_a_refused_size_that_comes_back_need_not_wait_out_a_long_pause(factory: Factory) -> None:
+    factory.refused = {OTHER}
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, now=factory.now)
+    for _ in range(4):
+        fail(host, OTHER)
+        factory.clock_s += 1000
+    factory.clock_s -= 990
+    assert "in 70 s" in fail(host, OTHER)
+    factory.refused = set()
+    fuse(host)
+    assert fuse(host, OTHER) == "openvino"
+
+
+def test_a_try_that_costs_much_is_made_more_rarely(factory: Factory) -> None:
+    factory.refused, factory.slow_s = {OTHER}, 100.0
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, now=factory.now)
+    assert f"tried again in {RETRY_COST * 100:.0f} s" in fail(host, OTHER)
+    for _ in range(20):  # two cameras on one topic
+        fuse(host)
+        fail(host, OTHER)
+    assert len(factory.asked) == 2
+
+
+def test_the_backend_asked_for_gives_way_at_a_size_that_it_refuses_time_and_again(factory: Factory) -> None:
+    factory.cached = True
+    said: list[str] = []
+    host = EngineHost(EngineRequest(backend="tensorrt"), SIZE, max_failures=3, now=factory.now, say=said.append)
+    factory.cached, factory.error = False, "The GPU has no memory."
+    factory.may_finish.set()
+    fail(host, OTHER, times=3)
+    assert len(factory.building) == 1  # once, and not for each pair
+    assert fuse(host, OTHER) == "openvino"
+    assert host.fell_back_from == "tensorrt"
+    assert f"openvino takes over at {OTHER}: The GPU has no memory." in said
+    factory.error = ""
+    factory.clock_s += RETRY_COST * WAIT_S
+    fuse_until(host, lambda: host.info.backend == "tensorrt", OTHER)
+    fuse(host, OTHER)
+    assert host.fell_back_from is None
+    host.close()
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_gpu_is_freed_before_an_engine_of_another_size_is_made(factory: Factory) -> None:
+    factory.cached = True
+    host = EngineHost(EngineRequest(), SIZE)
+    fuse(host, OTHER)
+    assert factory.alive == [[], []]
+
+
+def test_on_the_cpu_the_engine_serves_until_the_next_one_is_there(factory: Factory) -> None:
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE)
+    fuse(host, OTHER)
+    assert factory.alive == [[], ["openvino"]]
+    assert [engine.closed for engine in factory.made] == [True, False]
+
+
+def test_an_engine_that_made_way_for_a_size_that_does_not_fit_comes_back(factory: Factory) -> None:
+    factory.cached, factory.refused = True, {OTHER}
+    host = EngineHost(EngineRequest(), SIZE, now=factory.now)
+    fail(host, OTHER, times=7)
+    assert (host.info.backend, host.info.size) == ("tensorrt", SIZE)
+    assert fuse(host) == "tensorrt"
+    fail(host, OTHER)  # not tried yet: the engine stays
+    assert fuse(host) == "tensorrt"
+    assert [engine.closed for engine in factory.made] == [True, False]
+    assert host.fell_back_from is None
+
+
+# -- a backend that fails when it runs --------------------------------------------------------------------------------
+
+
+def test_a_backend_is_given_up_only_at_the_size_at_which_it_failed(factory: Factory) -> None:
+    factory.cached = True
+    host = EngineHost(EngineRequest(), SIZE, max_failures=2, now=factory.now)
+    factory.broken.add("tensorrt")
+    assert "After 2 failures in a row of tensorrt, openvino takes over" in fail(host, times=2)
+    assert fuse(host) == "openvino"
+    assert host.fell_back_from == "tensorrt"
+    factory.broken.clear()
+    assert fuse(host, OTHER) == "tensorrt"
+    assert host.fell_back_from is None
+    assert fuse(host) == "openvino"
+    assert host.fell_back_from == "tensorrt"
+
+
+def test_a_backend_that_was_given_up_is_tried_again_beside_the_one_that_serves(factory: Factory) -> None:
+    factory.cached = True
+    host = EngineHost(EngineRequest(), SIZE, max_failures=1, now=factory.now)
+    factory.broken.add("tensorrt")
+    pauses = []
+    for _ in range(3):
+        fail(host)
+        fuse(host)
+        start_s, made = factory.clock_s, len(factory.made)
+        while len(factory.made) == made:
+            assert fuse(host) == "openvino"
+            factory.clock_s += 1
+            if host._build is not None:
+                wait_until(lambda: not host._build.running)
+        pauses.append(factory.clock_s - start_s)
+    assert pauses == [11, 21, 41]  # the pair that begins it is the first after the pause
+    factory.broken.clear()
+    assert fuse(host) == "tensorrt"
+    assert host.info.reason == "tried again while openvino served"
+    assert host.fell_back_from is None
+
+
+def test_with_no_network_left_the_last_resort_serves_until_one_can_again(factory: Factory) -> None:
+    factory.broken = {"openvino"}
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, max_failures=2, now=factory.now)
+    assert "laplacian takes over" in fail(host, times=2)
+    assert fuse(host) == "laplacian"
+    factory.broken.clear()
+    factory.clock_s += RETRY_AFTER_S
+    fuse_until(host, lambda: host.info.backend == "openvino")
+
+
+def test_an_error_of_any_kind_counts_as_a_failure(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(self: FakeEngine, *planes: np.ndarray) -> np.ndarray:
+        raise AttributeError("no such kernel")
+
+    factory.others = ("openvino", "torch")
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, max_failures=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeEngine, "_run", crash)
+        with pytest.raises(AttributeError):
+            fuse(host)
+        assert fail(host) == "AttributeError: no such kernel. After 2 failures in a row of openvino, torch takes over."
+    assert fuse(host) == "torch"

@@ -7,6 +7,8 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +21,12 @@ import torch
 from refinefuse_ros.engine import tensorrt_library
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.building import BuildStoppedError, BuildTicket
+from refinefuse_ros.engine.cache import EngineCache
 from refinefuse_ros.engine.cuda import has_gpu
 from refinefuse_ros.engine.export import export_onnx
 from refinefuse_ros.engine.graph import properties_of, to_half
+from refinefuse_ros.engine.manifest import EngineKey
 from refinefuse_ros.engine.plan import build_plan, plan_key
 from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary, find_library
 from refinefuse_ros.image.frame import ImageSize
@@ -104,16 +109,16 @@ import threading, tensorrt_rtx_bindings
 from pathlib import Path
 from refinefuse_ros.engine import tensorrt_library
 from refinefuse_ros.engine.background import BackgroundBuild
-from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.engine.building import BuildTicket
 
 building = threading.Event()
 library = tensorrt_library.TensorRtLibrary("tensorrt_rtx", tensorrt_rtx_bindings)
 fix_shape = tensorrt_library.TensorRtLibrary._fix_shape
 tensorrt_library.TensorRtLibrary._fix_shape = lambda *arguments: (fix_shape(*arguments), building.set())
 graph = Path({str(nano)!r}).read_bytes()
-build = BackgroundBuild(ImageSize(640, 480), lambda: library.build(graph, (480, 640), "fp32", (8, 6)))
+ticket = BuildTicket()
+BackgroundBuild("tensorrt", ticket, lambda: library.build(graph, (480, 640), "fp32", (8, 6), ticket))
 assert building.wait(60)
-build.abandon()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -139,6 +144,58 @@ except KeyboardInterrupt:
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
+
+
+def test_a_build_that_nobody_wants_is_stopped_in_its_midst(library: TensorRtLibrary, nano: Path) -> None:
+    class Ticket(BuildTicket):
+        def enter(self, phase: str) -> None:
+            super().enter(phase)
+            if phase == "Optimizing graph":
+                self.stop()
+
+    ticket = Ticket()
+    key = plan_key(library, "nano", nano, SIZE, "fp16", "", (8, 6))
+    with pytest.raises(BuildStoppedError):
+        build_plan(library, nano, key, ticket)
+    assert ticket.progress.phase == "Optimizing graph"  # and no later one
+
+
+def test_of_five_sizes_in_a_row_one_is_built_at_a_time_and_the_last_to_its_end(
+    library: TensorRtLibrary, nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, building, most_at_once = threading.Event(), [], [0]
+    build = TensorRtLibrary._build
+
+    def counted(self: TensorRtLibrary, *arguments: Any) -> Any:
+        building.append(arguments)
+        most_at_once.append(len(building))
+        began.set()
+        try:
+            return build(self, *arguments)
+        finally:
+            building.remove(arguments)
+
+    def obtain(key: EngineKey, ticket: BuildTicket) -> None:
+        with suppress(BuildStoppedError):
+            cache.obtain(key, lambda: build_plan(library, nano, key, ticket), ticket=ticket)
+
+    monkeypatch.setattr(TensorRtLibrary, "_build", counted)
+    cache = EngineCache(tmp_path / "cache")
+    tickets, threads = [], []
+    for width in (640, 648, 656, 664, 672):
+        if tickets:
+            assert began.wait(60)
+            began.clear()
+            tickets[-1].stop()  # nobody waits for it to end
+        key = plan_key(library, "nano", nano, ImageSize(width, 480), "fp16", "", (8, 6))
+        tickets.append(BuildTicket())
+        threads.append(threading.Thread(target=obtain, args=(key, tickets[-1])))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(60)
+    assert max(most_at_once) == 1
+    assert [ticket.progress.state for ticket in tickets] == ["stopped"] * 4 + ["built"]
+    assert [path.name.split("-")[1] for path in (tmp_path / "cache").glob("*.engine")] == ["672x480"]
 
 
 def test_odd_sizes_are_padded(library: TensorRtLibrary, nano: Path) -> None:
