@@ -128,10 +128,16 @@ class FusionDiagnostics:
             engine.failures_in_a_row,
             parameters.engine.max_failures,
             engine.fell_back_from,
+            engine.refused,
         )
+        build = engine.build
         values = engine.info.to_dict() | {
             "failures_in_a_row": engine.failures_in_a_row,
             "last_error": engine.last_error,
+            "build": build.what,
+            "build_state": build.state,
+            "build_phase": build.phase,
+            "build_time_s": build.seconds,
         }
         return self._status("engine", judgement, values)
 

@@ -27,6 +27,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from refinefuse_ros.engine.building import BuildStoppedError
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.image.codec import MalformedImage
@@ -98,6 +99,7 @@ class FusionNode(LifecycleNode):
         self._camera_subscriptions: list[Subscription] = []
         self._camera_infos: dict[Stream, CameraInfo] = {}
         self._warned_ns: dict[str, int] = {}  # when each kind of fault was last said
+        self._interrupted = threading.Event()
         self.start_error = ""
 
     # -- life cycle ----------------------------------------------------------------------------------------------------
@@ -107,7 +109,11 @@ class FusionNode(LifecycleNode):
         try:
             self._synchronizer = create_synchronizer(settings.sync.policy, settings.sync.config())
             self._engine = EngineHost(
-                settings.engine.request(settings.model), settings.engine.size, settings.engine.max_failures
+                settings.engine.request(settings.model),
+                settings.engine.size,
+                settings.engine.max_failures,
+                interrupted=self._interrupted,
+                say=self.get_logger().info,
             )
             self._create_publishers()
         except Exception as error:  # rclpy swallows what a transition raises, without a word
@@ -134,6 +140,7 @@ class FusionNode(LifecycleNode):
         except Exception as error:  # as above
             self._stop_streaming()
             return self._failed(error)
+        self._engine.resume()
         self._worker = threading.Thread(target=self._work, name="fusion worker")
         self._worker.start()
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # diagnostics go on when /clock stands still
@@ -157,10 +164,15 @@ class FusionNode(LifecycleNode):
         self._stop_streaming()
         self._release()
 
+    def interrupt(self) -> None:
+        """The process is to end: stop an engine's build, for which configure waits. For a signal handler."""
+        self._interrupted.set()
+
     def _failed(self, error: Exception) -> TransitionCallbackReturn:
         """Refuse a transition, keeping the sentence for whoever started the node."""
         self.start_error = str(error) if isinstance(error, UserError) else _bug(error)
-        self.get_logger().error(self.start_error)
+        if not isinstance(error, BuildStoppedError):  # that was wished for, and said
+            self.get_logger().error(self.start_error)
         return TransitionCallbackReturn.FAILURE
 
     def _create_publishers(self) -> None:
@@ -201,6 +213,7 @@ class FusionNode(LifecycleNode):
         if self._worker is not None:
             if isinstance(self._slot.close(), Pair):
                 self._monitor.ledger.superseded()
+            self._engine.suspend()  # else the worker may wait minutes for a build
             self._worker.join()
             self._worker = None
             self._monitor.ledger.account(self._synchronizer.flush())
@@ -288,7 +301,8 @@ class FusionNode(LifecycleNode):
         if isinstance(job, Pair):
             self._monitor.ledger.failed()
         if isinstance(error, UserError):
-            self._warn(f"engine {self._engine.info.backend}", f"A pair could not be fused: {error}")
+            fault = f"{type(error).__name__} {self._engine.info.backend}"
+            self._warn(fault, f"A pair could not be fused: {error}")
         else:
             self._warn(type(error).__name__, f"A frame could not be published: {_bug(error)}")
 

@@ -58,9 +58,12 @@ def keep_freed_memory() -> None:
 def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | None = None) -> int:
     """Run a node until SIGINT, SIGTERM or its own `finished`; returns the process's exit status.
 
+    A node that works for long in one callback has an `interrupt`, which either signal calls: it must only set
+    something that ends that work, for it runs between any two steps of the main thread.
+
     Args:
         create: makes the node; rclpy is up.
-        after_start: what to do once, before spinning.
+        after_start: what to do once, before spinning; a `StartError` after a signal is no error.
 
     `UserError` and `ValueError` (a refused parameter) become one line on standard error and status 1. So does the error
     that a node has in its `failure` after it was closed; raised in a callback, the events executor would print it with
@@ -68,16 +71,19 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
     publishers with it.
     """
     stop = threading.Event()
+    node: Node | None = None
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()
+        interrupt = getattr(node, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     use_large_image_transport()
     keep_freed_memory()
     cv2.setNumThreads(1)  # its pool gains nothing on camera images and takes cores from the engine
-    node: Node | None = None
     try:
         node = _create_node(create)
         try:
@@ -118,8 +124,12 @@ def _spin(node: Node, after_start: Callable[[Node], None] | None, stop: threadin
     """Handle callbacks until `stop`, the node's own end, or that of the context."""
     executor = _create_executor()
     executor.add_node(node)
-    if after_start is not None:
-        after_start(node)
+    try:
+        if after_start is not None:
+            after_start(node)
+    except StartError:
+        if not stop.is_set():
+            raise
     with suppress(ExternalShutdownException):
         while not stop.is_set() and not getattr(node, "finished", False):
             _spin_once(executor, node)

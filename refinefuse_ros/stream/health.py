@@ -153,7 +153,11 @@ def judge_frames(ledger: LedgerSnapshot) -> Judgement:
 
 
 def judge_engine(
-    backend: str | None, failures_in_a_row: int, max_failures: int, fell_back_from: str | None = None
+    backend: str | None,
+    failures_in_a_row: int,
+    max_failures: int,
+    fell_back_from: str | None = None,
+    refused: str = "",
 ) -> Judgement:
     """Status `engine`.
 
@@ -162,7 +166,10 @@ def judge_engine(
         failures_in_a_row: pairs that the engine failed on since its last success.
         max_failures: `engine.max_failures`; so many in a row count as a failed engine.
         fell_back_from: the backend that was given up for this one, if any.
+        refused: the sentence on why there is no engine for the size that comes; empty where there is one.
     """
+    if refused:
+        return Judgement(Level.ERROR, refused)
     if failures_in_a_row >= max_failures or (backend is None and fell_back_from is not None):
         failed = backend or fell_back_from
         return Judgement(Level.ERROR, f"The {failed} engine failed {failures_in_a_row} times in a row.")

@@ -144,6 +144,12 @@ def test_diagnostics_hold_every_value_of_the_contract(rig) -> None:
     assert engine["backend"] == "openvino"
     assert engine["precision"] in ("bf16", "fp32")
     assert (engine["model"], engine["size"], len(engine["artifact_sha256"])) == ("nano", str(SIZE), 64)
+    assert (engine["build"], engine["build_state"], engine["build_phase"], engine["build_time_s"]) == (
+        "",
+        "",
+        "",
+        "0.000",
+    )
     assert float(rig.value("rate", "fused_rate_hz")) > 1
     assert rig.levels["fusion: frames"] == rig.levels["fusion: engine"] == 0
 

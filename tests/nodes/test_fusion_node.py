@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,14 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 
-from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.engine import host
+from refinefuse_ros.engine.base import Engine, EngineError
+from refinefuse_ros.engine.building import BuildTicket
+from refinefuse_ros.engine.factory import EngineRequest, create_engine
+from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.nodes import fusion_node
 from refinefuse_ros.nodes.messages import to_image
+from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream
 
 WAIT_S = 10.0
@@ -38,8 +45,8 @@ def fail(*arguments: object) -> None:
     raise KeyError("nobody foresaw this")
 
 
-def fuse_pair(node: fusion_node.FusionNode, number: int) -> None:
-    pixels = np.full((64, 64, 3), 100, np.uint8)
+def fuse_pair(node: fusion_node.FusionNode, number: int, width: int = 64) -> None:
+    pixels = np.full((64, width, 3), 100, np.uint8)
     for stream in Stream:
         node._on_image(stream, to_image(Frame(number * 1_000_000_000, "camera", "bgr8", pixels)))
 
@@ -52,6 +59,12 @@ def pairs_settle(node: fusion_node.FusionNode, published: int, failed: int) -> b
             return True
         time.sleep(0.01)
     return False
+
+
+def engine_status(node: fusion_node.FusionNode) -> tuple[int, str, dict[str, str]]:
+    array = node._monitor.collect(time.monotonic_ns(), node._settings)
+    (status,) = (status for status in array.status if status.name == "fusion: engine")
+    return status.level[0], status.message, {pair.key: pair.value for pair in status.values}
 
 
 def test_a_pair_that_fails_in_an_unforeseen_way_does_not_end_the_worker(node, monkeypatch) -> None:
@@ -70,3 +83,55 @@ def test_a_transition_that_fails_in_an_unforeseen_way_says_why(node, monkeypatch
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert node.start_error == "An unforeseen KeyError ('nobody foresaw this'); please report this as a bug."
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+def test_pairs_of_a_size_that_cannot_be_served_fail_with_the_reason_and_cost_no_others(node, monkeypatch) -> None:
+    def create(request: EngineRequest, size: ImageSize, *arguments: Any, **options: Any) -> Engine:
+        if size.width == 96:
+            raise EngineError("The GPU is full; use a smaller size.")
+        return create_engine(request, size, *arguments, **options)
+
+    monkeypatch.setattr(host, "create_engine", create)
+    fusion_node.start(node)
+    fuse_pair(node, 1)
+    assert pairs_settle(node, published=1, failed=0)
+    for number in range(7):
+        fuse_pair(node, 2 + number, width=96)
+        assert pairs_settle(node, published=1, failed=1 + number)
+    level, message, values = engine_status(node)
+    assert level == Level.ERROR
+    assert message.startswith("Images of 96x64 cannot be fused: The GPU is full; use a smaller size; this is tried ag")
+    assert (values["size"], values["last_error"]) == ("64x64", message)
+    fuse_pair(node, 9)
+    assert pairs_settle(node, published=2, failed=7)
+    assert engine_status(node)[:2] == (Level.OK, "The laplacian engine runs.")
+    assert node._monitor.ledger.snapshot().balanced
+
+
+def test_deactivating_stops_the_build_for_which_the_worker_waits(node, monkeypatch) -> None:
+    building = threading.Event()
+
+    def build(*arguments: Any, ticket: BuildTicket, **options: Any) -> Engine:
+        with ticket.turn("an engine"):
+            ticket.begin()
+            building.set()
+            deadline = time.monotonic() + WAIT_S
+            while time.monotonic() < deadline:
+                ticket.check()
+                time.sleep(0.001)
+            raise EngineError("Nobody stopped it.")
+
+    fusion_node.start(node)
+    with monkeypatch.context() as patched:
+        patched.setattr(host, "create_engine", build)
+        fuse_pair(node, 1)
+        assert building.wait(WAIT_S)
+        level, _, values = engine_status(node)
+        assert (level, values["build"], values["build_state"]) == (Level.OK, "an engine", "building")
+        assert float(values["build_time_s"]) > 0
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert engine_status(node)[2]["build_state"] == "stopped"
+    assert pairs_settle(node, published=0, failed=1)
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    fuse_pair(node, 2)
+    assert pairs_settle(node, published=1, failed=1)

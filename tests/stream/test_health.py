@@ -101,6 +101,11 @@ def test_engine(backend: str | None, failures: int, fell_back_from: str | None, 
     assert "None" not in judgement.message
 
 
+def test_an_engine_that_waits_for_its_own_size_is_not_the_one_that_failed() -> None:
+    refused = "Images of 96x64 cannot be fused: the GPU is full; this is tried again in 10 s."
+    assert judge_engine("openvino", 5, max_failures=3, refused=refused) == Judgement(Level.ERROR, refused)
+
+
 @pytest.mark.parametrize("stream", list(Stream))
 @pytest.mark.parametrize(
     ("camera", "other", "level"),
