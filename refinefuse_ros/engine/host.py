@@ -268,9 +268,7 @@ class EngineHost:
         self._build = None
         if not build.stopped:  # else it begins anew with the next pair
             self._to_build = None
-            known = self._setbacks.get(build.backend, engine.size)
-            in_use = known is not None and known.in_use
-            setback = self._setbacks.note(build.backend, engine.size, build.error, build.took_s, in_use)
+            setback = self._setbacks.note(build.backend, engine.size, build.error, build.took_s)
             seconds = self._setbacks.seconds_until_retry(setback)
             _set_reason(engine, f"the better engine, of {build.backend}, could not be built: {build.error}")
             self._say(f"{build.backend} cannot take over, and is tried again in {seconds:.0f} s: {build.error}")

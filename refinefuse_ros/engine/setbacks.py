@@ -61,8 +61,8 @@ class Setbacks:
         """It failed (again), after `took_s`."""
         of_size = self._by_size.pop(size, {})
         self._by_size[size] = of_size  # the newest is last
-        failures = 1 + (of_size[who].failures if who in of_size else 0)
-        of_size[who] = Setback(reason, failures, self._now(), took_s, in_use)
+        known = of_size.get(who, Setback("", 0, 0.0, 0.0, False))
+        of_size[who] = Setback(reason, known.failures + 1, self._now(), took_s, in_use or known.in_use)
         if len(self._by_size) > _SIZES_KEPT:
             del self._by_size[next(iter(self._by_size))]
         return of_size[who]

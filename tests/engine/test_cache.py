@@ -7,6 +7,8 @@ import hashlib
 import os
 import re
 import stat
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache, EngineNotBuiltError, cache_folder
 from refinefuse_ros.engine.manifest import EngineKey, Manifest
 
@@ -39,6 +42,23 @@ def test_the_second_time_it_is_there(folder: Path) -> None:
     second = EngineCache(folder).obtain(KEY, forbidden)
     assert first.note == "built because no fp16 engine of nano for 640x480 is cached"
     assert (second.content, second.manifest, second.note) == (first.content, first.manifest, "")
+
+
+def test_who_waited_for_another_build_of_the_same_takes_what_it_made(folder: Path) -> None:
+    ticket, found = BuildTicket(), []
+    waiting = threading.Thread(target=lambda: found.append(EngineCache(folder).obtain(KEY, forbidden, ticket=ticket)))
+
+    def build() -> BuiltEngine:
+        waiting.start()
+        deadline = time.monotonic() + 10
+        while ticket.progress.state != "waiting":
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        return builder(KEY)()
+
+    EngineCache(folder).obtain(KEY, build)
+    waiting.join(10)
+    assert [(engine.content, engine.note) for engine in found] == [(b"a plan", "")]
 
 
 def test_the_folder_is_private_and_holds_engine_and_manifest(folder: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from refinefuse_ros.engine import factory as factory_module
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.base import EngineError
+from refinefuse_ros.engine.building import BuildStoppedError
 from refinefuse_ros.engine.cuda import has_gpu
 from refinefuse_ros.engine.factory import EngineRequest, automatic_backends, create_engine
 from refinefuse_ros.engine.host import EngineHost
@@ -212,6 +213,15 @@ def test_a_file_that_fails_while_it_is_read_is_passed_over(monkeypatch: pytest.M
     engine = create_engine(EngineRequest(), SIZE)
     assert engine.info.backend == "torch"
     assert "openvino: The backend openvino cannot read the model ([Errno 5]" in engine.info.reason
+
+
+def test_a_backend_whose_build_was_stopped_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: object, **options: object) -> None:
+        raise BuildStoppedError
+
+    monkeypatch.setattr("refinefuse_ros.engine.openvino.OpenVinoEngine.__init__", stopped)
+    with pytest.raises(BuildStoppedError):
+        create_engine(EngineRequest(), SIZE)
 
 
 def test_the_host_builds_for_the_size_that_comes() -> None:

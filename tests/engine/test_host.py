@@ -51,6 +51,7 @@ class Factory:
         error: why tensorrt's engine cannot be built.
         cached: tensorrt's engines need not be built.
         refused: sizes that no backend can serve.
+        refused_precision: one that no backend has.
         broken: backends that fail when they run.
         slow_s: how long making an engine takes by `clock_s`.
         clock_s: the host's clock.
@@ -64,6 +65,7 @@ class Factory:
     error: str = ""
     cached: bool = False
     refused: set[ImageSize] = field(default_factory=set)
+    refused_precision: str = ""
     broken: set[str] = field(default_factory=set)
     slow_s: float = 0.0
     clock_s: float = 0.0
@@ -86,6 +88,8 @@ class Factory:
         self.clock_s += self.slow_s
         if size in self.refused:
             raise EngineError(f"The GPU has no memory for {size}; use a smaller size.")
+        if request.precision == self.refused_precision:
+            raise EngineError("No backend has this precision.")
         if "tensorrt" not in exclude and request.backend in ("auto", "tensorrt"):
             if self.cached:
                 return self.make("tensorrt", size, why)
@@ -104,7 +108,7 @@ class Factory:
         with ticket.turn(f"tensorrt for {size}"):
             ticket.begin()
             self.building.append(size)
-            deadline = time.monotonic() + WAIT_S
+            deadline = time.monotonic() + 3 * WAIT_S
             while not self.may_finish.wait(0.001):
                 assert time.monotonic() < deadline
                 ticket.check()
@@ -340,6 +344,9 @@ def test_a_refused_size_is_tried_again_after_ever_longer_pauses(factory: Factory
     factory.clock_s += 600
     assert fuse(host, OTHER) == "openvino"
     assert kept.closed
+    fuse(host)
+    factory.refused = {OTHER}
+    assert "in 10 s" in fail(host, OTHER)  # what worked is forgiven
 
 
 def test_a_refused_size_that_comes_back_need_not_wait_out_a_long_pause(factory: Factory) -> None:
@@ -382,6 +389,22 @@ def test_the_backend_asked_for_gives_way_at_a_size_that_it_refuses_time_and_agai
     fuse(host, OTHER)
     assert host.fell_back_from is None
     host.close()
+
+
+def test_the_precision_asked_for_gives_way_likewise(factory: Factory) -> None:
+    host = EngineHost(EngineRequest(precision="int8", rebuild="never"), SIZE, max_failures=2, now=factory.now)
+    factory.refused_precision = "int8"
+    fail(host, OTHER, times=2)
+    fuse(host, OTHER)
+    given_way = host._engine
+    factory.refused_precision = ""
+    factory.clock_s += RETRY_AFTER_S
+    fuse_until(host, lambda: host._engine is not given_way, OTHER)
+    factory.clock_s += RETRY_AFTER_S
+    made = len(factory.made)
+    for _ in range(5):
+        fuse(host, OTHER)
+    assert (len(factory.made), host._build, host.fell_back_from) == (made, None, None)
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -450,6 +473,8 @@ def test_a_backend_that_was_given_up_is_tried_again_beside_the_one_that_serves(f
     assert fuse(host) == "tensorrt"
     assert host.info.reason == "tried again while openvino served"
     assert host.fell_back_from is None
+    fuse(host, OTHER)
+    assert fuse(host) == "tensorrt"  # what has fused a pair is forgiven
 
 
 def test_with_no_network_left_the_last_resort_serves_until_one_can_again(factory: Factory) -> None:

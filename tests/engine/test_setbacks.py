@@ -36,3 +36,10 @@ def test_only_what_has_waited_long_enough_is_due() -> None:
     assert setbacks.due(SIZE) == "tensorrt"
     assert setbacks.due(SIZE, besides=["tensorrt"]) is None
     assert setbacks.due(OTHER) is None
+
+
+def test_what_failed_in_use_and_then_could_not_be_made_still_has_another_in_its_place() -> None:
+    setbacks = Setbacks()
+    setbacks.note("tensorrt", SIZE, "fell off the bus", in_use=True)
+    setback = setbacks.note("tensorrt", SIZE, "no memory")
+    assert (setback.in_use, setback.failures, setback.reason) == (True, 2, "no memory")

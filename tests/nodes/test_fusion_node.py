@@ -132,6 +132,12 @@ def test_deactivating_stops_the_build_for_which_the_worker_waits(node, monkeypat
         assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     assert engine_status(node)[2]["build_state"] == "stopped"
     assert pairs_settle(node, published=0, failed=1)
+
+    def create(*arguments: Any, ticket: BuildTicket, **options: Any) -> Engine:
+        ticket.check()
+        return create_engine(*arguments, **options)
+
+    monkeypatch.setattr(host, "create_engine", create)
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     fuse_pair(node, 2)
     assert pairs_settle(node, published=1, failed=1)
