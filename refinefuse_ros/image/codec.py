@@ -15,6 +15,12 @@ from typing import Final
 import cv2
 import numpy as np
 
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.headers import JPEG_START, PNG_START, stated_size
+
+MAX_PIXELS: Final = 16_000_000
+"""The most pixels that an image may have where nobody says otherwise: larger ones are refused before they are decoded."""
+
 # What rclpy hands over as `data` (array), what files and sockets give (bytes, memoryview), and plain arrays.
 MessageData = array | bytes | bytearray | memoryview | np.ndarray
 
@@ -22,13 +28,17 @@ MessageData = array | bytes | bytearray | memoryview | np.ndarray
 class MalformedImage(ValueError):  # noqa: N818  (a state of the input, not of the program)
     """An image that cannot be used, with a short `reason` to count it by and one sentence to show.
 
-    Reasons raised in this package: `encoding`, `size`, `step`, `data_length`, `not_finite`, `compressed`.
+    Reasons raised in this package: `encoding`, `size`, `too_large`, `step`, `data_length`, `not_finite`, `compressed`.
     Callers that find other faults in a frame (`zero_stamp`, say) raise it with their own.
     """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[MalformedImage], tuple[str, str]]:
+        """Lets it come back from a worker process, whose pool would break over it otherwise."""
+        return type(self), (self.reason, str(self))
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,29 @@ ENCODINGS: Final[dict[str, PixelFormat]] = {
 }
 
 
-def decode(encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: MessageData) -> np.ndarray:
+def check_pixels(size: ImageSize, max_pixels: int = MAX_PIXELS) -> None:
+    """Refuse an image of more than `max_pixels`.
+
+    Raises:
+        MalformedImage: `too_large`.
+    """
+    if size.width * size.height > max_pixels:
+        raise MalformedImage(
+            "too_large",
+            f"image of {size} has more than {max_pixels} pixels, the most that are taken; scale it down, or raise the"
+            " node's max_pixels.",
+        )
+
+
+def decode(
+    encoding: str,
+    height: int,
+    width: int,
+    step: int,
+    is_bigendian: bool,
+    data: MessageData,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
     """Return the pixels of a `sensor_msgs/Image` as HxW (one channel) or HxWxC.
 
     Channels stay in the encoding's order. The result has its dtype in native byte order and is read-only,
@@ -73,11 +105,12 @@ def decode(encoding: str, height: int, width: int, step: int, is_bigendian: bool
     Non-finite pixels of 32FC1 (cameras mark "no reading" with them) take the smallest finite value.
 
     Raises:
-        MalformedImage: `encoding` (unknown), `size` (zero, or odd in 4:2:2), `step` (shorter than a row), `data_length`
-            (not height x step), or `not_finite` (no finite pixel at all).
+        MalformedImage: `encoding` (unknown), `size` (zero, or odd in 4:2:2), `too_large` (more than `max_pixels`),
+            `step` (shorter than a row), `data_length` (not height x step), or `not_finite` (no finite pixel at all).
     """
     layout = _layout_of(encoding)
     _check_geometry(layout, height, width, step, memoryview(data).nbytes)
+    check_pixels(ImageSize(width, height), max_pixels)
     stored = layout.dtype.newbyteorder(">" if is_bigendian else "<")
     shape, strides = (height, width), (step, layout.bytes_per_pixel)
     if layout.channels > 1:
@@ -123,11 +156,10 @@ def to_message_data(pixels: np.ndarray) -> array:
 
 # compressed_image_transport writes "<raw encoding>; <codec> compressed <encoding of the compressed pixels>".
 _COMPRESSED_AS_RGB: Final = re.compile(r"compressed\s+rgb", re.IGNORECASE)
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+_JPEG_END: Final = b"\xff\xd9"
 
 
-def decode_compressed(format: str, data: MessageData) -> tuple[np.ndarray, str]:
+def decode_compressed(format: str, data: MessageData, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, str]:
     """Return the pixels of a `sensor_msgs/CompressedImage` and their encoding: `bgr8`, `mono8` or `mono16`.
 
     The codec is told by the data (JPEG or PNG), since `format` varies between publishers; `format` only tells
@@ -135,18 +167,16 @@ def decode_compressed(format: str, data: MessageData) -> tuple[np.ndarray, str]:
     deeper than 8 bit is reduced to 8.
 
     Raises:
-        MalformedImage: `compressed`: neither JPEG nor PNG, truncated, or not decodable.
+        MalformedImage: `compressed` (neither JPEG nor PNG, truncated, or not decodable), or `too_large` (more than
+            `max_pixels`, by its header: it is not decoded).
     """
-    _check_compressed(format, data)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
+    raw = bytes(data)
+    _check_compressed(format, raw)
+    pixels = decode_file(raw, cv2.IMREAD_UNCHANGED, max_pixels)
     if pixels is None:
         raise MalformedImage(
             "compressed",
-            f"compressed image of {memoryview(data).nbytes} bytes with format '{format}' cannot be decoded; "
-            "check its publisher.",
+            f"compressed image of {len(raw)} bytes with format '{format}' cannot be decoded; check its publisher.",
         )
     if pixels.ndim == 2:
         return pixels, "mono16" if pixels.dtype == np.uint16 else "mono8"
@@ -157,6 +187,24 @@ def decode_compressed(format: str, data: MessageData) -> tuple[np.ndarray, str]:
     if _COMPRESSED_AS_RGB.search(format):
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     return pixels, "bgr8"
+
+
+def decode_file(content: bytes, flags: int, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
+    """Return the pixels of an image file as OpenCV reads it with `flags`, such as cv2.IMREAD_UNCHANGED.
+
+    None where it is cut off, broken, or neither JPEG, PNG, TIFF nor BMP.
+
+    Raises:
+        MalformedImage: `too_large` (more than `max_pixels`, by its header: it is not decoded).
+    """
+    size = stated_size(content)
+    if size is None or is_cut_off(content):
+        return None
+    check_pixels(size, max_pixels)
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error:
+        return None
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
@@ -225,9 +273,8 @@ def replace_non_finite(pixels: np.ndarray) -> np.ndarray:
     return np.where(finite, pixels, pixels[finite].min())
 
 
-def _check_compressed(format: str, data: MessageData) -> None:
-    raw = bytes(data)
-    if not raw.startswith((_JPEG_START, _PNG_START)):
+def _check_compressed(format: str, raw: bytes) -> None:
+    if not raw.startswith((JPEG_START, PNG_START)):
         raise MalformedImage(
             "compressed",
             f"compressed image with format '{format}' starts with '{raw[:4].hex()}', neither JPEG nor PNG; "
@@ -245,10 +292,10 @@ def is_cut_off(raw: bytes) -> bool:
 
     False for files of other formats.
     """
-    if raw.startswith(_JPEG_START):
+    if raw.startswith(JPEG_START):
         # Padding may follow the end mark; one in the first half belongs to an embedded thumbnail.
         return raw.find(_JPEG_END, len(raw) // 2) < 0
-    return raw.startswith(_PNG_START) and not _is_whole_png(raw)
+    return raw.startswith(PNG_START) and not _is_whole_png(raw)
 
 
 def _is_whole_png(raw: bytes) -> bool:
@@ -256,11 +303,11 @@ def _is_whole_png(raw: bytes) -> bool:
 
     OpenCV allocates what a chunk's length field says before it reads: half a gigabyte for a few wrong bytes.
     """
-    position = len(_PNG_START)
+    position = len(PNG_START)
     while position + 12 <= len(raw):
         length = int.from_bytes(raw[position : position + 4], "big")
         kind = raw[position + 4 : position + 8]
-        if (position == len(_PNG_START)) != (kind == b"IHDR"):
+        if (position == len(PNG_START)) != (kind == b"IHDR"):
             return False
         position += 12 + length
         if kind == b"IEND":

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.image.codec import MalformedImage, is_cut_off, replace_non_finite
+from refinefuse_ros.image.codec import MalformedImage, decode_file, replace_non_finite
 from refinefuse_ros.writing import write_whole
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -119,11 +119,10 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def _read(path: Path, flags: int) -> np.ndarray:
-    content = path.read_bytes() if path.is_file() else b""
     try:
-        pixels = None if is_cut_off(content) else cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except cv2.error:  # an empty file, or a size that OpenCV refuses
-        pixels = None
+        pixels = decode_file(path.read_bytes() if path.is_file() else b"", flags)
+    except MalformedImage as error:  # too large
+        raise SourceError(f"{path}: {error}") from error
     if pixels is None:
-        raise SourceError(f"{path} is not a readable image; replace it or leave it out.")
+        raise SourceError(f"{path} is not a readable image (PNG, JPEG, TIFF or BMP); replace it or leave it out.")
     return pixels

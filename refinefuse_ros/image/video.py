@@ -12,6 +12,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from refinefuse_ros.image.codec import MalformedImage, check_pixels
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.frame import ImageSize
 
@@ -25,7 +26,7 @@ class VideoReader:
         size: of the frames.
 
     Raises:
-        SourceError: the file does not exist or is not a readable video.
+        SourceError: the file does not exist, is not a readable video, or has larger pictures than MAX_PIXELS.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,6 +40,11 @@ class VideoReader:
             int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
             int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         )
+        try:
+            check_pixels(self.size)
+        except MalformedImage as error:
+            self.close()
+            raise SourceError(f"{path}: {error}") from error
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while True:

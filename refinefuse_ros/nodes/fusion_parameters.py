@@ -8,6 +8,7 @@ from typing import Final
 
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, REBUILD, EngineRequest
 from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES
+from refinefuse_ros.image.codec import MAX_PIXELS
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import NormalizationConfig
 from refinefuse_ros.nodes.parameters import parameter
@@ -209,6 +210,13 @@ class FusionParameters:
     engine: EngineParameters = EngineParameters()
     thermal: ThermalParameters = ThermalParameters()
     rgb: RgbParameters = RgbParameters()
+    max_pixels: int = parameter(
+        MAX_PIXELS,
+        "Most pixels of an image; a larger one is rejected, a compressed one before it is decoded.",
+        unit="px",
+        between=(1024, 1e9),
+        live=True,
+    )
     sync: SyncParameters = SyncParameters()
     on_missing: str = parameter(
         "passthrough",

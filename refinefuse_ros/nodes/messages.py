@@ -10,7 +10,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from refinefuse_ros.image.codec import decode, decode_compressed, encode_jpeg, to_message_data
+from refinefuse_ros.image.codec import MAX_PIXELS, decode, decode_compressed, encode_jpeg, to_message_data
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.pinhole import ideal_pinhole
 from refinefuse_ros.stream.timing import NS_PER_S
@@ -29,17 +29,18 @@ def header(frame: Frame) -> Header:
     return Header(stamp=to_stamp(frame.stamp_ns), frame_id=frame.frame_id)
 
 
-def to_frame(message: Image | CompressedImage) -> Frame:
-    """Decode an image message; raw ones without a copy where the encoding allows.
+def to_frame(message: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Decode an image message of at most `max_pixels`; raw ones without a copy where the encoding allows.
 
     Raises:
         MalformedImage: with the reason to count it by and a sentence to show.
     """
     if isinstance(message, CompressedImage):
-        pixels, encoding = decode_compressed(message.format, message.data)
+        pixels, encoding = decode_compressed(message.format, message.data, max_pixels)
     else:
-        encoding = message.encoding
-        pixels = decode(encoding, message.height, message.width, message.step, bool(message.is_bigendian), message.data)
+        encoding, is_bigendian = message.encoding, bool(message.is_bigendian)
+        size = message.height, message.width, message.step
+        pixels = decode(encoding, *size, is_bigendian, message.data, max_pixels)
     return Frame(to_ns(message.header.stamp), message.header.frame_id, encoding, pixels)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from array import array
 
@@ -247,6 +248,27 @@ def test_truncated_files_are_refused(compressed, share):
 def test_garbage_is_refused(start, middle, end):
     with pytest.raises(MalformedImage):
         decode_compressed("jpeg", start + middle + end)
+
+
+def test_a_raw_image_has_at_most_the_pixels_that_are_allowed():
+    assert decode("mono8", 40, 50, 50, False, bytes(2000), max_pixels=2000).shape == (40, 50)
+    with pytest.raises(MalformedImage, match="image of 50x40 has more than 1999 pixels, the most") as refusal:
+        decode("mono8", 40, 50, 50, False, bytes(2000), max_pixels=1999)
+    assert refusal.value.reason == "too_large"
+
+
+@pytest.mark.parametrize("compressed", [encode_jpeg(smooth_colour(), 90).tobytes(), png(smooth_colour())])
+def test_a_compressed_image_is_refused_by_its_header(compressed, monkeypatch):
+    assert decode_compressed("jpeg", compressed, max_pixels=48 * 64)[0].shape == (48, 64, 3)
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: pytest.fail("it was decoded"))
+    with pytest.raises(MalformedImage, match="image of 64x48 has more than 3071 pixels") as refusal:
+        decode_compressed("jpeg", compressed, max_pixels=48 * 64 - 1)
+    assert refusal.value.reason == "too_large"
+
+
+def test_a_refusal_comes_back_from_another_process_as_it_was():
+    refusal = pickle.loads(pickle.dumps(MalformedImage("size", "image of width 0")))
+    assert (refusal.reason, str(refusal)) == ("size", "image of width 0")
 
 
 def test_only_8_bit_pixels_become_jpeg():

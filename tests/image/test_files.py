@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from refinefuse_ros.image.files import SourceError, read_rgb, read_thermal
+from refinefuse_ros.image.files import SourceError, read_labels, read_rgb, read_thermal
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -78,7 +78,21 @@ def test_an_image_that_is_cut_off_is_named(tmp_path: Path, suffix: str):
             read(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", png_that_claims(50_000, 50_000)])
+def test_an_image_that_is_too_large_is_named_before_it_is_decoded(tmp_path: Path):
+    path = tmp_path / "a.png"
+    for content in (png_that_claims(50_000, 50_000), png_that_claims(4001, 4000)):
+        path.write_bytes(content)  # nothing in it could be decoded
+        for read in (read_rgb, read_thermal, read_labels):
+            with pytest.raises(SourceError, match=r"a\.png: image of \d+x\d+ has more than 16000000 pixels"):
+                read(path)
+
+
+def test_an_image_as_large_as_is_allowed_is_read(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4000, 4000), np.uint8))
+    assert read_thermal(tmp_path / "a.png")[0].shape == (4000, 4000)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", png_that_claims(64, 48)])
 def test_what_is_no_image_is_named(tmp_path: Path, content: bytes):
     path = tmp_path / "a.png"
     path.write_bytes(content)
