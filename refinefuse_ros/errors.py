@@ -1,11 +1,20 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The one kind of failure that is the user's to mend, and how what others raise becomes part of its sentence."""
+"""The one kind of failure that is the user's to mend, and how what others raise becomes a sentence, or a part of one."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
     """Something outside the code is wrong (a file, a device); the message is one sentence that says what to do."""
+
+
+def in_words(error: Exception) -> str:
+    """Whatever was raised, as a sentence for the one who has to know of it."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    return f"An unforeseen {type(error).__name__} ({one_line(error)}); please report this as a bug."
 
 
 def one_line(message: object) -> str:

@@ -29,7 +29,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from refinefuse_ros.engine.building import BuildStoppedError
 from refinefuse_ros.engine.host import EngineHost
-from refinefuse_ros.errors import UserError, one_line
+from refinefuse_ros.errors import UserError, in_words
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
@@ -59,6 +59,8 @@ DIAGNOSTICS_PERIOD_S = 1.0
 IDLE_POLL_S = 0.005
 # The same fault is said again only so much later.
 WARNING_PERIOD_NS = 5 * NS_PER_S
+# The reason of a frame that was rejected through no fault of its own.
+INTERNAL_FAULT = "internal_fault"
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class FusionNode(LifecycleNode):
 
     def _failed(self, error: Exception) -> TransitionCallbackReturn:
         """Refuse a transition, keeping the sentence for whoever started the node."""
-        self.start_error = str(error) if isinstance(error, UserError) else _bug(error)
+        self.start_error = in_words(error)
         if not isinstance(error, BuildStoppedError):  # that was wished for, and said
             self.get_logger().error(self.start_error)
         return TransitionCallbackReturn.FAILURE
@@ -232,29 +234,44 @@ class FusionNode(LifecycleNode):
         self._camera_infos[stream] = message
 
     def _on_image(self, stream: Stream, message: Image | CompressedImage) -> None:
-        start_ns = time.perf_counter_ns()
+        """Take a frame in; whatever goes wrong costs this frame, for an exception out of a callback ends the process."""
         arrival_ns = time.monotonic_ns()
-        self._monitor.received(stream, arrival_ns)
         try:
-            frame = to_frame(message)
-            if stream is Stream.RGB:
-                check_rgb(frame)
-        except MalformedImage as error:
+            self._monitor.received(stream, arrival_ns)
+            decoded = self._decode(stream, message)
+            add = self._synchronizer.add_thermal if stream is Stream.THERMAL else self._synchronizer.add_rgb
+            outcome = add(decoded.frame.stamp_ns, decoded, arrival_ns)
+        except Exception as error:
             self._reject(stream, error)
             return
+        try:  # from here on the frame is in the synchroniser's books
+            self._book(outcome)
+            if stream is Stream.THERMAL and not outcome.rejected and self._passes_through(stream, arrival_ns):
+                self._put(Single(stream, decoded.frame))  # without RGB frames the synchroniser would keep it for long
+        except Exception as error:
+            self._warn(f"{stream} {type(error).__name__}", f"A {stream} frame was not handed on: {in_words(error)}")
+
+    def _decode(self, stream: Stream, message: Image | CompressedImage) -> Decoded:
+        """Raises MalformedImage for a frame that cannot be used."""
+        start_ns = time.perf_counter_ns()
+        frame = to_frame(message, self._settings.max_pixels)
+        if stream is Stream.RGB:
+            check_rgb(frame)
         ready_ns = time.perf_counter_ns()
         decode_ms = (ready_ns - start_ns) / NS_PER_MS
         self._monitor.stages.add("decode", decode_ms)
         self._monitor.stamped(stream, (self.get_clock().now().nanoseconds - frame.stamp_ns) / NS_PER_MS)
-        add = self._synchronizer.add_thermal if stream is Stream.THERMAL else self._synchronizer.add_rgb
-        outcome = add(frame.stamp_ns, Decoded(frame, decode_ms, ready_ns), arrival_ns)
-        self._book(outcome)
-        if stream is Stream.THERMAL and not outcome.rejected and self._passes_through(stream, arrival_ns):
-            self._put(Single(stream, frame))  # without RGB frames the synchroniser would keep it for long
+        return Decoded(frame, decode_ms, ready_ns)
 
     def _book(self, outcome: SyncOutcome[Decoded]) -> None:
         """Account for what the synchroniser decided and hand its pairs on."""
         self._monitor.ledger.account(outcome)
+        for pair in outcome.pairs:
+            try:
+                self._monitor.paired(pair)
+                self._put(pair)
+            except Exception as error:  # it is formed, and needs an account
+                self._on_failure(pair, error)
         for refused in outcome.rejected:
             self._warn(
                 f"{refused.stream} {refused.reason}",
@@ -265,9 +282,6 @@ class FusionNode(LifecycleNode):
         for left in outcome.unpaired:
             if left.stream is Stream.RGB and self._passes_through(left.stream, now_ns):
                 self._put(Single(left.stream, left.frame.payload.frame))
-        for pair in outcome.pairs:
-            self._monitor.paired(pair)
-            self._put(pair)
 
     def _put(self, job: Pair[Decoded] | Single) -> None:
         superseded = self._slot.put(job)
@@ -284,7 +298,10 @@ class FusionNode(LifecycleNode):
                     self._pass_through(job)
             except Exception as error:  # without its worker the node would stay active and never publish again
                 self._on_failure(job, error)
-            self._book(self._synchronizer.poll(time.monotonic_ns()))
+            try:
+                self._book(self._synchronizer.poll(time.monotonic_ns()))
+            except Exception as error:  # as above
+                self._warn(f"poll {type(error).__name__}", f"Frames that waited were not handed on: {in_words(error)}")
 
     def _fuse_and_publish(self, pair: Pair[Decoded]) -> None:
         thermal, rgb = pair.thermal.payload, pair.rgb.payload
@@ -304,7 +321,7 @@ class FusionNode(LifecycleNode):
             fault = f"{type(error).__name__} {self._engine.info.backend}"
             self._warn(fault, f"A pair could not be fused: {error}")
         else:
-            self._warn(type(error).__name__, f"A frame could not be published: {_bug(error)}")
+            self._warn(type(error).__name__, f"A frame could not be published: {in_words(error)}")
 
     def _pass_through(self, single: Single) -> None:
         show = self._pipeline.show_thermal if single.stream is Stream.THERMAL else self._pipeline.show_rgb
@@ -330,9 +347,11 @@ class FusionNode(LifecycleNode):
         """Whether `stream` is published alone, because the other camera is stale."""
         return self._settings.on_missing == "passthrough" and self._monitor.sends_alone(stream, now_ns)
 
-    def _reject(self, stream: Stream, error: MalformedImage) -> None:
-        self._monitor.ledger.rejected(stream, error.reason)
-        self._warn(f"{stream} {error.reason}", f"A {stream} frame was rejected: {error}")
+    def _reject(self, stream: Stream, error: Exception) -> None:
+        foreseen = isinstance(error, MalformedImage)
+        reason = error.reason if foreseen else INTERNAL_FAULT
+        self._monitor.ledger.rejected(stream, reason)
+        self._warn(f"{stream} {reason}", f"A {stream} frame was rejected: {error if foreseen else in_words(error)}")
 
     def _warn(self, fault: str, sentence: str) -> None:
         """Say a sentence, unless one on the same fault was said just now; rclpy's throttle would take all for one."""
@@ -344,9 +363,12 @@ class FusionNode(LifecycleNode):
     # -- diagnostics and parameters ------------------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        array = self._monitor.collect(time.monotonic_ns(), self._settings)
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics_publisher.publish(array)
+        try:
+            array = self._monitor.collect(time.monotonic_ns(), self._settings)
+            array.header.stamp = self.get_clock().now().to_msg()
+            self._diagnostics_publisher.publish(array)
+        except Exception as error:  # as for an image
+            self._warn(f"diagnostics {type(error).__name__}", f"No diagnostics were published: {in_words(error)}")
 
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
         return [self.set_parameters_atomically([candidate]) for candidate in parameter_list]
@@ -369,11 +391,6 @@ class FusionNode(LifecycleNode):
         self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization.config())
         for name in self._declared.needing_reconfigure(changed):
             self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")
-
-
-def _bug(error: Exception) -> str:
-    """What nobody foresaw, as a sentence."""
-    return f"An unforeseen {type(error).__name__} ({one_line(error)}); please report this as a bug."
 
 
 def start(node: FusionNode) -> None:

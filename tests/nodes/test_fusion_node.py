@@ -15,6 +15,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 from refinefuse_ros.engine import host
 from refinefuse_ros.engine.base import Engine, EngineError
@@ -75,6 +76,86 @@ def test_a_pair_that_fails_in_an_unforeseen_way_does_not_end_the_worker(node, mo
         assert pairs_settle(node, published=0, failed=1)
     fuse_pair(node, 2)
     assert pairs_settle(node, published=1, failed=1)
+
+
+@pytest.mark.parametrize("stream", Stream)
+@pytest.mark.parametrize(
+    ("of", "what"),
+    [
+        (lambda node: fusion_node, "to_frame"),
+        (lambda node: node._monitor, "stamped"),
+        (lambda node: node._synchronizer, "add_{stream}"),
+    ],
+)
+def test_a_frame_that_fails_in_an_unforeseen_way_costs_itself_alone(
+    node, monkeypatch, capfd, of, what: str, stream: Stream
+) -> None:
+    fusion_node.start(node)
+    with monkeypatch.context() as patched:
+        patched.setattr(of(node), what.format(stream=stream), fail)
+        for number in (1, 2):
+            node._on_image(stream, to_image(Frame(number, "camera", "bgr8", np.full((64, 64, 3), 100, np.uint8))))
+    snapshot = node._monitor.ledger.snapshot()
+    accounts = snapshot.thermal if stream is Stream.THERMAL else snapshot.rgb
+    assert accounts.rejected_by_reason == {"internal_fault": 2}
+    assert snapshot.balanced
+    fuse_pair(node, 3)
+    assert pairs_settle(node, published=1, failed=0)
+    said = (
+        f"A {stream} frame was rejected: An unforeseen KeyError ('nobody foresaw this'); please report this as a bug."
+    )
+    assert capfd.readouterr().err.count(said) == 1  # not once a frame
+
+
+def test_a_pair_that_cannot_be_handed_on_has_failed(node, monkeypatch) -> None:
+    fusion_node.start(node)
+    with monkeypatch.context() as patched:
+        patched.setattr(node._monitor, "paired", fail)
+        fuse_pair(node, 1)
+    assert pairs_settle(node, published=0, failed=1)
+    fuse_pair(node, 2)
+    assert pairs_settle(node, published=1, failed=1)
+    assert node._monitor.ledger.snapshot().balanced
+
+
+def test_what_fails_after_a_frame_was_taken_in_is_not_counted_twice(node, monkeypatch, capfd) -> None:
+    fusion_node.start(node)
+    with monkeypatch.context() as patched:
+        patched.setattr(node, "_passes_through", fail)
+        fuse_pair(node, 1)
+    assert pairs_settle(node, published=1, failed=0)
+    assert node._monitor.ledger.snapshot().balanced
+    assert "A thermal frame was not handed on: An unforeseen KeyError" in capfd.readouterr().err
+
+
+def test_the_worker_outlives_a_synchronizer_that_fails(node, monkeypatch, capfd) -> None:
+    fusion_node.start(node)
+    with monkeypatch.context() as patched:
+        failed = threading.Event()
+        patched.setattr(node._synchronizer, "poll", lambda now_ns: failed.set() or fail())
+        assert failed.wait(WAIT_S)
+    fuse_pair(node, 1)
+    assert pairs_settle(node, published=1, failed=0)
+    assert "Frames that waited were not handed on: An unforeseen KeyError" in capfd.readouterr().err
+
+
+def test_diagnostics_that_fail_in_an_unforeseen_way_are_said(node, monkeypatch, capfd) -> None:
+    fusion_node.start(node)
+    with monkeypatch.context() as patched:
+        patched.setattr(node._monitor, "collect", fail)
+        node._publish_diagnostics()
+    assert "No diagnostics were published: An unforeseen KeyError" in capfd.readouterr().err
+
+
+def test_an_image_of_more_pixels_than_allowed_is_rejected(node) -> None:
+    fusion_node.start(node)
+    assert node.set_parameters([Parameter("max_pixels", value=64 * 63)])[0].successful
+    fuse_pair(node, 1)
+    snapshot = node._monitor.ledger.snapshot()
+    assert snapshot.rgb.rejected_by_reason == snapshot.thermal.rejected_by_reason == {"too_large": 1}
+    assert node.set_parameters([Parameter("max_pixels", value=64 * 64)])[0].successful
+    fuse_pair(node, 2)
+    assert pairs_settle(node, published=1, failed=0)
 
 
 def test_a_transition_that_fails_in_an_unforeseen_way_says_why(node, monkeypatch) -> None:
