@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The one kind of failure that is the user's to mend, and how what others raise becomes a sentence, or a part of one."""
+"""The one kind of failure that is the user's to mend, and how what others raise becomes a sentence or a part of one."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.headers import JPEG_START, PNG_START, stated_size
 
 MAX_PIXELS: Final = 16_000_000
-"""The most pixels that an image may have where nobody says otherwise: larger ones are refused before they are decoded."""
+"""The most pixels of an image where nobody says otherwise: a larger one is refused before it is decoded."""
 
 # What rclpy hands over as `data` (array), what files and sockets give (bytes, memoryview), and plain arrays.
 MessageData = array | bytes | bytearray | memoryview | np.ndarray

@@ -27,7 +27,7 @@ _TIFF_TYPES: Final = {3: "H", 4: "L", 16: "Q"}
 
 
 def stated_size(content: bytes) -> ImageSize | None:
-    """The width and height that the file's header states, at least 1 each; None where it is of another format or broken.
+    """The width and height that a file's header states, at least 1 each; None where it is of another format or broken.
 
     Of a file with several images it is the first one's, which is the one that OpenCV decodes.
     """

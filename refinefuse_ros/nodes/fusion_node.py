@@ -234,7 +234,7 @@ class FusionNode(LifecycleNode):
         self._camera_infos[stream] = message
 
     def _on_image(self, stream: Stream, message: Image | CompressedImage) -> None:
-        """Take a frame in; whatever goes wrong costs this frame, for an exception out of a callback ends the process."""
+        """Take a frame in. What goes wrong costs this frame, for an exception out of a callback ends the process."""
         arrival_ns = time.monotonic_ns()
         try:
             self._monitor.received(stream, arrival_ns)
