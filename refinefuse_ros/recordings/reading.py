@@ -120,6 +120,15 @@ class BagReader:
         self._read_to_end = False
 
     @property
+    def seconds(self) -> float | None:
+        """From the first to the last message; None for a damaged bag, whose length nobody wrote down.
+
+        Raises:
+            BagError: it is compressed as a whole, and too large.
+        """
+        return self._files.seconds()
+
+    @property
     def description(self) -> str:
         """The bag and its two topics, for people."""
         return f"{self.path}: {self.topics[Stream.THERMAL]} and {self.topics[Stream.RGB]}"

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rosbags.rosbag2 import Reader
-
 from refinefuse_ros.recordings.reading import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagReader, open_bag
 from refinefuse_ros.stream.outcome import Stream
-from refinefuse_ros.stream.timing import NS_PER_S
 
 # A message type's topic under the camera's name.
 NODE_TOPICS: Final = {IMAGE: "image_raw", COMPRESSED_IMAGE: "image_raw/compressed", CAMERA_INFO: "camera_info"}
@@ -60,12 +57,6 @@ def replay_of(path: Path, thermal_topic: str | None = None, rgb_topic: str | Non
     Raises:
         BagError: the bag or its cameras cannot be used.
     """
-    return Replay(open_bag(path, thermal_topic, rgb_topic), _seconds(path))
-
-
-def _seconds(path: Path) -> float:
-    try:
-        with Reader(path) as reader:
-            return max(reader.duration / NS_PER_S, 0.01)
-    except Exception:  # a broken file makes the library raise nearly anything; what can be read is played
-        return _UNKNOWN_S
+    reader = open_bag(path, thermal_topic, rgb_topic)
+    seconds = reader.seconds
+    return Replay(reader, _UNKNOWN_S if seconds is None else max(seconds, 0.01))

@@ -5,30 +5,19 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from lz4.frame import decompress as lz4_decompress
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from refinefuse_ros.recordings.decompression import unpack_chunk
 
 _MAGIC: Final = b"\x89MCAP0\r\n"
 # MCAP record opcodes (MCAP format specification, "Records").
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
 _FOOTER_BYTES: Final = 37  # opcode, length, three fields of the footer record, and the magic at the end
-_DECOMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "": bytes,
-    "lz4": lz4_decompress,
-    "zstd": zstd.decompress,
-}
 # So many rows in a row that cannot be read, or are not there, are the end of an SQLite file.
 _ROWS_GIVEN_UP_AFTER: Final = 2000
 
@@ -108,9 +97,7 @@ class _McapSalvage:
         _, _, size, crc, name_length = struct.unpack_from("<QQQII", content)
         position = struct.calcsize("<QQQII") + name_length
         compression = content[position - name_length : position].decode()
-        if compression not in _DECOMPRESS:
-            raise ValueError(f"unknown compression '{compression}'")
-        records = _DECOMPRESS[compression](content[position + 8 :])
+        records = unpack_chunk(content[position + 8 :], size, compression)
         if len(records) != size or (crc and zlib.crc32(records) != crc):
             raise ValueError("its contents are not what was written")
         for opcode, record in self._records(BytesIO(records)):

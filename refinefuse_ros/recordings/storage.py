@@ -2,19 +2,18 @@
 """The storage of a rosbag2 recording: its files, its topics, and its messages even where a file is damaged.
 
 Whole files are read by the `rosbags` library. A file that it refuses, or in which it meets something broken, is read
-on by `bag_salvage`, and what happened is said in `damage`.
+on by `salvage`, and what happened is said in `damage`.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Final
 
 from rosbags.rosbag2 import Reader
@@ -22,17 +21,20 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.recordings.decompression import (
+    MOST_BYTES,
+    DamagedError,
+    TooLargeError,
+    bound_chunks_of_rosbags,
+    unzstd,
+    unzstd_file,
+)
 from refinefuse_ros.recordings.salvage import StoredMessage, salvage
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from refinefuse_ros.stream.timing import NS_PER_S
 
 _STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 _COMPRESSED_SUFFIX: Final = ".zstd"
 _ZSTD_START: Final = b"\x28\xb5\x2f\xfd"  # a message begins with 0x00: CDR's representation identifier
-_COPY_BYTES: Final = 1 << 20
 
 
 class BagError(UserError):
@@ -66,16 +68,50 @@ class BagFiles:
             raise BagError(f"{path} does not exist; give a bag's folder, or its .mcap or .db3 file.")
         self.path = path
         self.damage: list[str] = []
+        bound_chunks_of_rosbags()
         metadata = _metadata(path)
         self._files = _files(path, metadata)
+        self._seconds = _seconds_of(metadata)
         self.topics = _topics_of(metadata) or self._topics_of_files()
 
     def messages(self, topics: set[str]) -> Iterator[StoredMessage]:
         """The messages of `topics` in recording order; what is damaged is left out."""
         self.damage = []
         for file in self._files:
+            too_large: Counter[str] = Counter()
             for message in self._read(file, topics):
-                yield message._replace(data=_decompressed(message.data))
+                try:
+                    data = _decompressed(message.data)
+                except TooLargeError:
+                    too_large[message.topic] += 1
+                    continue
+                yield message._replace(data=data)
+            self.damage += [
+                f"{count} message(s) of {topic} in {file.name} would take more than {MOST_BYTES / 1e6:.0f} MB"
+                " decompressed, and were left out."
+                for topic, count in too_large.items()
+            ]
+
+    def seconds(self) -> float | None:
+        """From the first to the last message, as the bag's index says; None for a damaged one that has none.
+
+        Raises:
+            BagError: a file that is compressed as a whole is too large.
+        """
+        if self._seconds is not None:
+            return self._seconds
+        starts_ns, ends_ns = [], []
+        for file in self._files:
+            if not file.exists():
+                return None
+            with _plain(file) as plain:
+                try:
+                    with Reader(plain) as reader:
+                        starts_ns.append(reader.start_time)
+                        ends_ns.append(reader.end_time)
+                except Exception:  # a broken file makes the library raise nearly anything
+                    return None
+        return max(max(ends_ns) - min(starts_ns), 0) / NS_PER_S
 
     def _read(self, file: Path, topics: set[str]) -> Iterator[StoredMessage]:
         given: Counter[str] = Counter()
@@ -112,10 +148,14 @@ class BagFiles:
 
 
 def _decompressed(data: bytes) -> bytes:
-    """A message's bytes; what cannot be decompressed stays as it is, and will be found undecodable."""
+    """A message's bytes; what cannot be decompressed stays as it is, and will be found undecodable.
+
+    Raises:
+        TooLargeError: it would be more than a message may have.
+    """
     try:
-        return zstd.decompress(data) if data.startswith(_ZSTD_START) else data
-    except zstd.ZstdError:
+        return unzstd(data) if data.startswith(_ZSTD_START) else data
+    except DamagedError:
         return data
 
 
@@ -131,19 +171,23 @@ def _listed(plain: Path) -> list[tuple[str, str, int]]:
 
 @contextmanager
 def _plain(file: Path) -> Iterator[Path]:
-    """The storage file itself, or for a compressed one a temporary file with what could be decompressed."""
+    """The storage file itself, or for a compressed one a temporary file with what could be decompressed.
+
+    Raises:
+        BagError: there is no room for that.
+    """
     if file.suffix != _COMPRESSED_SUFFIX:
         yield file
         return
     with TemporaryDirectory(prefix="refinefuse-bag-") as folder:
         plain = Path(folder, file.stem)
-        with file.open("rb") as packed, plain.open("wb") as output:
-            try:
-                with zstd.open(packed, "rb") as content:
-                    while block := content.read(_COPY_BYTES):
-                        output.write(block)
-            except (zstd.ZstdError, EOFError):
-                pass  # the storage file is cut off then, and found damaged when it is read
+        try:
+            unzstd_file(file, plain)
+        except TooLargeError as error:
+            raise BagError(
+                f"{file} cannot be read: {error}, half of what is free in {gettempdir()}; make room, or set TMPDIR to a"
+                " folder on a larger disk."
+            ) from error
         yield plain
 
 
@@ -188,6 +232,13 @@ def _files(path: Path, metadata: dict[str, Any]) -> list[Path]:
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Sorts bag_10 after bag_9."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _seconds_of(metadata: dict[str, Any]) -> float | None:
+    try:
+        return float(metadata["duration"]["nanoseconds"]) / NS_PER_S or None
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _topics_of(metadata: dict[str, Any]) -> dict[str, Topic]:

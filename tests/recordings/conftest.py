@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,21 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from refinefuse_ros.recordings.decompression import MOST_BYTES
 from refinefuse_ros.recordings.reading import ros_types
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+@pytest.fixture(scope="session")
+def bomb() -> bytes:
+    """A few kB of zstd that unfold to one byte more than a message may have."""
+    compressor = zstd.ZstdCompressor()
+    blocks = [compressor.compress(bytes(1 << 20)) for _ in range(MOST_BYTES >> 20)]
+    return b"".join([*blocks, compressor.compress(b"\0"), compressor.flush()])
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import tempfile
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
+from refinefuse_ros.recordings import decompression
+from refinefuse_ros.recordings.decompression import MOST_BYTES
 from refinefuse_ros.recordings.making import write_bag
-from refinefuse_ros.recordings.reading import open_bag, ros_types
+from refinefuse_ros.recordings.reading import IMAGE, open_bag, ros_types
 from refinefuse_ros.recordings.storage import BagError, BagFiles
 
 ZSTD_START = b"\x28\xb5\x2f\xfd"
@@ -167,6 +171,60 @@ def test_files_that_hold_nothing_readable_are_one_sentence(tmp_path: Path, conte
     file.write_bytes(content)
     with pytest.raises(BagError, match="holds no image message"):
         open_bag(file)
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_a_message_that_unfolds_beyond_the_bound_is_left_out_and_said(bomb: bytes, tmp_path: Path, storage) -> None:
+    bag = tmp_path / "bag"
+    with Writer(bag, version=9, storage_plugin=storage) as writer:
+        connection = writer.add_connection("/rgb/image_raw", IMAGE, typestore=ros_types())
+        for number, data in enumerate((b"\0small", bomb, b"\0small"), start=1):
+            writer.write(connection, number, data)
+    files = BagFiles(bag)
+    assert [message.recorded_ns for message in files.messages(TOPICS)] == [1, 3]
+    name = next(file.name for file in bag.iterdir() if file.suffix != ".yaml")
+    assert files.damage == [
+        f"1 message(s) of /rgb/image_raw in {name} would take more than 134 MB decompressed, and were left out."
+    ]
+
+
+def test_a_chunk_that_unfolds_beyond_the_bound_costs_only_itself(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection("/rgb/image_raw", IMAGE, typestore=ros_types())
+        for number, size in enumerate((1 << 21, MOST_BYTES, 1 << 21), start=1):  # a chunk ends after a megabyte
+            writer.write(connection, number, bytes(size))
+    assert (tmp_path / "bag" / "bag.mcap").stat().st_size < 10_000
+    files = BagFiles(tmp_path / "bag")
+    assert [message.recorded_ns for message in files.messages(TOPICS)] == [1, 3]
+    assert files.damage == [
+        "bag.mcap is damaged: it takes more than 134 MB decompressed; a chunk cannot be read (it takes more than 134 MB"
+        " decompressed)."
+    ]
+
+
+def test_a_file_that_would_fill_the_disk_is_one_sentence(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = rewrite(bag, tmp_path / "packed", CompressionMode.FILE, StoragePlugin.MCAP)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(decompression.shutil, "disk_usage", lambda path: usage(2_000_000))
+    with pytest.raises(
+        BagError, match=r"packed\.mcap\.zstd cannot be read: it takes more than 1 MB decompressed, half"
+    ):
+        list(open_bag(packed).frames())
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_length_of_a_bag_without_metadata_is_that_of_its_files(bag: Path, tmp_path: Path) -> None:
+    packed = rewrite(bag, tmp_path / "packed", CompressionMode.FILE, StoragePlugin.MCAP)
+    (packed / "metadata.yaml").unlink()
+    for path in (bag, bag / "bag.mcap", packed):
+        assert BagFiles(path).seconds() == pytest.approx(5.95)
 
 
 @pytest.fixture(scope="module")
