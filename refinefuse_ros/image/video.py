@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from refinefuse_ros.errors import one_line
 from refinefuse_ros.image.codec import MalformedImage, check_pixels
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.frame import ImageSize
@@ -64,7 +66,7 @@ class Mp4Writer:
     recording leaves nothing that looks whole. H.264's yuv420p takes even sides only; an odd last column or row is cut.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written, or FFmpeg cannot encode such pictures.
     """
 
     def __init__(self, path: Path, rate_hz: float, quality_crf: int = 20, preset: str = "veryfast") -> None:
@@ -79,22 +81,24 @@ class Mp4Writer:
         """Append one (H, W, 3) uint8 BGR frame; the first one sets the size."""
         import av  # here, because a node that writes no video needs no FFmpeg
 
-        if self._container is None:
-            self._container = av.open(str(self._partial), "w", options={"movflags": "+faststart"})
-            self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
-            self._stream.height, self._stream.width = (side // 2 * 2 for side in bgr.shape[:2])
-            self._stream.pix_fmt = "yuv420p"
-        pixels = np.ascontiguousarray(bgr[: self._stream.height, : self._stream.width])
-        frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
-        self._container.mux(self._stream.encode(frame))
+        with self._ffmpegs_errors():
+            if self._container is None:
+                self._container = av.open(str(self._partial), "w", options={"movflags": "+faststart"})
+                self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
+                self._stream.height, self._stream.width = (side // 2 * 2 for side in bgr.shape[:2])
+                self._stream.pix_fmt = "yuv420p"
+            pixels = np.ascontiguousarray(bgr[: self._stream.height, : self._stream.width])
+            frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
+            self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Finish the file, or drop it when that fails. A writer that was given no frame leaves no file."""
         if self._container is None:
             return
         try:
-            self._container.mux(self._stream.encode())
-            self._container.close()
+            with self._ffmpegs_errors():
+                self._container.mux(self._stream.encode())
+                self._container.close()
             self._partial.replace(self.path)
         except BaseException:
             self.discard()
@@ -104,10 +108,23 @@ class Mp4Writer:
     def discard(self) -> None:
         """Drop what was written."""
         if self._container is not None:
-            with suppress(OSError):  # the disk may be full
+            with suppress(Exception):  # the disk may be full, the encoder never begun
                 self._container.close()
             self._container = None
         self._partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _ffmpegs_errors(self) -> Iterator[None]:
+        """Most of what PyAV raises is no OSError: that the encoder refuses pictures is an exception of its own kind."""
+        import av
+
+        try:
+            yield
+        except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+            if isinstance(error, OSError):
+                raise
+            what = one_line(getattr(error, "strerror", None) or error)
+            raise OSError(errno.EINVAL, f"FFmpeg cannot encode it ({what})", str(self.path)) from error
 
     def __enter__(self) -> Mp4Writer:
         return self

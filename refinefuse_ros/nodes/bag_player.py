@@ -31,7 +31,7 @@ from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.nodes.diagnostics import status
 from refinefuse_ros.nodes.messages import to_stamp
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
-from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, wait_for_subscribers
+from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, start_thread, wait_for_subscribers
 from refinefuse_ros.nodes.published import stamp_of
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.nodes.sent_times import write_sent_times
@@ -124,9 +124,8 @@ class BagPlayer(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._stop = threading.Event()
-        self._messages = ReadAhead(self._read_all(), READ_AHEAD, self._on_unreadable)
-        self._thread = threading.Thread(target=self._play)
-        self._thread.start()
+        self._messages = ReadAhead(self._read_all(), READ_AHEAD, self._fail)
+        self._thread = start_thread(self._play, self._fail)
 
     def close(self) -> None:
         """Stop playing, at once."""
@@ -191,9 +190,6 @@ class BagPlayer(Node):
                 return
             if offset_s >= 0:
                 yield message
-
-    def _on_unreadable(self, error: UserError) -> None:
-        self._fail(error)
 
     def _fail(self, error: UserError) -> None:
         self.failure = error

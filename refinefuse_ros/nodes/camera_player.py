@@ -27,7 +27,7 @@ from refinefuse_ros.image.sources import ImagePair, PairSource, SyntheticPairs, 
 from refinefuse_ros.nodes.diagnostics import status
 from refinefuse_ros.nodes.messages import header, pinhole_camera_info, to_image
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
-from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, wait_for_subscribers
+from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, start_thread, wait_for_subscribers
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.stream.health import Level
 
@@ -84,6 +84,10 @@ class PlayerParameters:
 class CameraPlayer(Node):
     """Publishes thermal/image_raw, thermal/camera_info, rgb/image_raw, rgb/camera_info and /diagnostics.
 
+    Attributes:
+        finished: whether playing failed; ends `run_node`.
+        failure: why it did.
+
     Raises:
         StartError: the source cannot be played.
         ParameterError: a parameter is not allowed.
@@ -101,12 +105,13 @@ class CameraPlayer(Node):
         self._published = 0
         self._late = 0
         self._done = False
+        self.finished = False
+        self.failure: UserError | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._stop = threading.Event()
-        self._prepared = ReadAhead(map(self._prepare, self._pairs()), PREPARED_AHEAD, self._on_unreadable)
-        self._thread = threading.Thread(target=self._play)
-        self._thread.start()
+        self._prepared = ReadAhead(map(self._prepare, self._pairs()), PREPARED_AHEAD, self._fail)
+        self._thread = start_thread(self._play, self._fail)
 
     def close(self) -> None:
         """Stop playing, at once."""
@@ -120,15 +125,16 @@ class CameraPlayer(Node):
             for kind, topic in ((Image, "image_raw"), (CameraInfo, "camera_info"))
         )
 
-    def _on_unreadable(self, error: UserError) -> None:
-        self.get_logger().error(f"Playing stops: {error}")
+    def _fail(self, error: UserError) -> None:
+        self.failure = error
+        self.finished = True
 
     def _play(self) -> None:
         if not wait_for_subscribers((self._thermal[0], self._rgb[0]), self._settings.wait_for_subscribers, self._stop):
             return
         self.get_logger().info(f"playing {self._source.description}")
         self._publish_all()
-        self._done = True
+        self._done = self.failure is None
 
     def _publish_all(self) -> None:
         """Publish each prepared pair at its time."""

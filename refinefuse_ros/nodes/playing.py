@@ -15,7 +15,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.errors import UserError, in_words
 from refinefuse_ros.nodes.qos import refused_overrides_in_words
 
 T = TypeVar("T")
@@ -48,24 +48,36 @@ def wait_for_subscribers(publishers: Sequence[Publisher], count: int, stop: thre
     return not stop.wait(SETTLE_S)
 
 
+def start_thread(work: Callable[[], None], on_error: Callable[[UserError], None]) -> threading.Thread:
+    """Start `work` on a thread; what it raises goes to `on_error`. One that dies unheard leaves its node waiting."""
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            on_error(error if isinstance(error, UserError) else UserError(in_words(error)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
 class ReadAhead(Generic[T]):
     """The items of an iterable, taken on a thread of low priority, a few ahead of their use.
 
     The thread yields to the stream that is played; codec threads inherit its niceness.
 
     Args:
-        items: taken one by one; may raise UserError, which ends the items and goes to `on_error`.
+        items: taken one by one; what they raise ends them and goes to `on_error`, in words.
         ahead: how many to hold ready.
         on_error: called on the thread.
     """
 
     def __init__(self, items: Iterable[T], ahead: int, on_error: Callable[[UserError], None]) -> None:
         self._items = items
-        self._on_error = on_error
         self._ready: queue.Queue[T | None] = queue.Queue(ahead)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._take_all)
-        self._thread.start()
+        self._thread = start_thread(self._take_all, on_error)
 
     def __iter__(self) -> Iterator[T]:
         while (item := self._ready.get()) is not None:
@@ -81,14 +93,13 @@ class ReadAhead(Generic[T]):
         self._ready.put_nowait(None)
 
     def _take_all(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICENESS)
         try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICENESS)
             for item in self._items:
                 if not self._put(item):
                     return
-        except UserError as error:
-            self._on_error(error)
-        self._put(None)
+        finally:
+            self._put(None)  # or whoever waits for an item would wait for ever
 
     def _put(self, item: T | None) -> bool:
         """Whether there was room before the end."""

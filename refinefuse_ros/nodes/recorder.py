@@ -28,7 +28,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.errors import UserError, in_words
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.contact_sheet import Moment, write_contact_sheet
 from refinefuse_ros.image.frame import Frame
@@ -161,6 +161,8 @@ class Recorder(Node):
             self._print({"final": True, "error": self._writer_error, "report": report})
         elif report is not None:
             print(summary(report), flush=True)
+        if self._writer_error and self.failure is None:
+            self.failure = UserError(self._writer_error)
 
     # -- the cameras, for the pictures ---------------------------------------------------------------------------------
 
@@ -210,7 +212,11 @@ class Recorder(Node):
 
     def _on_fused(self, message: Image) -> None:
         now_ns, monotonic_ns = self.get_clock().now().nanoseconds, time.monotonic_ns()
-        fused = to_frame(message)
+        try:
+            fused = to_frame(message)
+        except MalformedImage as error:
+            self.get_logger().warning(f"A fused image cannot be used: {error}", once=True)
+            return
         self._seen.append(Seen(fused.stamp_ns, now_ns, monotonic_ns))
         self._latency.add((now_ns - fused.stamp_ns) / NS_PER_MS)
         self._rate.tick(monotonic_ns)
@@ -232,18 +238,18 @@ class Recorder(Node):
             self._keep_moment(f"{elapsed_s:.1f} s", fused)
 
     def _write_video(self) -> None:
-        # The encoder (its own threads inherit this) yields to the stream that is being measured.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WRITER_NICENESS)
         frames = iter(self._to_write.get, None)
-        first = [] if self._settings.rate_hz else list(itertools.islice(frames, RATE_FRAMES))
         try:
+            # The encoder (its own threads inherit this) yields to the stream that is being measured.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WRITER_NICENESS)
+            first = [] if self._settings.rate_hz else list(itertools.islice(frames, RATE_FRAMES))
             with Mp4Writer(
                 self._output / VIDEO, self._settings.rate_hz or _rate_of(first), preset="ultrafast"
             ) as writer:
                 for frame in itertools.chain(first, frames):
                     writer.write(frame.pixels)
-        except OSError as error:
-            self._writer_error = f"The video cannot be written: {error}."
+        except Exception as error:
+            self._writer_error = f"The video cannot be written: {in_words(error)}"
             self.get_logger().error(self._writer_error)
             for _ in frames:
                 continue  # so that nobody waits for room in the queue

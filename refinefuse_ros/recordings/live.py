@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -27,6 +28,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
+from refinefuse_ros.errors import first_line, one_line
 from refinefuse_ros.recordings.making import STORAGES
 from refinefuse_ros.recordings.reading import ros_types
 from refinefuse_ros.recordings.storage import BagError
@@ -153,7 +155,7 @@ class LiveBag:
                 writer = writer or self._open()
                 self._make_sure_of_room()
                 self._write(writer, message)
-            except (OSError, sqlite3.Error) as error:
+            except Exception as error:  # a thread that died of it would leave a recording that looks well
                 self._dropped[message.topic] += 1
                 self.error = self._ended(writer, error)
                 writer = None
@@ -189,12 +191,18 @@ class LiveBag:
     def _ended(self, writer: Writer | None, error: Exception) -> str:
         """Close what was written; why the recording ended, and whether the bag is whole."""
         if writer is None:
-            return f"{self.path} cannot be written: {error}."
+            return f"{self.path} cannot be written: {first_line(error)}."
         if isinstance(error, _DiskNearlyFullError):
             self._finish(writer)
             return self.error or (
                 f"The disk is nearly full ({error.free_bytes / 1e6:.0f} MB left), so the recording ended;"
                 f" {self.path} holds what was written until then, and is whole."
+            )
+        if not isinstance(error, (OSError, sqlite3.Error)):  # the disk is not to blame
+            self._finish(writer)
+            return self.error or (
+                f"The recording ended by an unforeseen {type(error).__name__} ({one_line(error)}); please report this"
+                f" as a bug. {self.path} holds what was written until then, and is whole."
             )
         self._abandon(writer)
         return (
@@ -205,15 +213,16 @@ class LiveBag:
     def _finish(self, writer: Writer) -> None:
         try:
             writer.close()
-        except (OSError, sqlite3.Error) as error:
-            self.error = f"{self.path} could not be closed ({error}); its end is cut off, what came before can be read."
+        except Exception as error:
+            self.error = (
+                f"{self.path} could not be closed ({first_line(error)}); its end is cut off, what came before can be"
+                " read."
+            )
             self._abandon(writer)
 
     def _abandon(self, writer: Writer) -> None:
-        try:
+        with suppress(Exception):  # what could be written has been
             writer.abort()
-        except (OSError, sqlite3.Error):
-            return  # what could be written has been
 
 
 class _DiskNearlyFullError(OSError):

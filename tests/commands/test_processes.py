@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 import yaml
 
+from refinefuse_ros.commands.demo.running import _Progress
 from refinefuse_ros.commands.processes import ProcessError, node_command, run_foreground
 
 
@@ -31,3 +33,10 @@ def test_a_failed_node_has_said_why_and_gives_its_status():
 def test_a_killed_node_is_named():
     with pytest.raises(ProcessError, match="was ended by signal 9"):
         run_foreground(["sh", "-c", "kill -9 $$"])
+
+
+def test_what_is_no_line_of_the_recorders_does_not_hide_its_end():
+    with subprocess.Popen(["printf", r'{"final": false}\nsaid by a library\n{"final": true}\n'], stdout=-1) as recorder:
+        progress = _Progress(recorder)
+        assert progress.ended.wait(10)
+    assert progress.latest == {"final": True}

@@ -60,6 +60,18 @@ def test_a_source_that_cannot_be_played_is_one_sentence(rig) -> None:
     )
 
 
+def test_a_source_that_breaks_off_ends_it_with_a_sentence(rig, tmp_path) -> None:
+    write_stills(tmp_path, 5)
+    (tmp_path / "rgb" / "3.png").write_bytes(b"no image")
+    process = rig.start("camera_player", source=str(tmp_path), rate_hz=100.0)
+    assert process.wait(20) == 1
+    assert (
+        process.output.strip()
+        .splitlines()[-1]
+        .startswith(f"error: {tmp_path / 'rgb' / '3.png'} is not a readable image")
+    )
+
+
 def test_a_qos_override_that_is_none_is_one_sentence(rig) -> None:
     process = rig.start("camera_player", **{"qos_overrides./rgb/image_raw.publisher.reliability": "nonsense"})
     assert process.wait(20) == 1

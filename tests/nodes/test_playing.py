@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.nodes.playing import ReadAhead
+from refinefuse_ros.nodes.playing import ReadAhead, start_thread
 
 
 def test_gives_all_items_in_order() -> None:
@@ -34,6 +34,37 @@ def test_a_source_that_fails_ends_the_items_and_is_told() -> None:
     errors = []
     assert list(ReadAhead(failing(), 3, errors.append)) == [1]
     assert [str(error) for error in errors] == ["the bag is gone"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (KeyError("nobody"), "An unforeseen KeyError ('nobody'); please report this as a bug."),
+        (OSError(5, "Input/output error", "bag.mcap"), "bag.mcap: Input/output error."),
+    ],
+)
+def test_whatever_a_source_raises_ends_the_items_and_is_told(raised: Exception, told: str) -> None:
+    def failing():
+        yield 1
+        raise raised
+
+    errors, given = [], []
+    items = ReadAhead(failing(), 3, errors.append)
+    reader = threading.Thread(target=lambda: given.extend(items), daemon=True)
+    reader.start()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert (given, [str(error) for error in errors]) == ([1], [told])
+
+
+def test_a_thread_tells_what_it_died_of() -> None:
+    def work() -> None:
+        raise KeyError("nobody")
+
+    errors = []
+    start_thread(work, errors.append).join(10)
+    assert [str(error) for error in errors] == ["An unforeseen KeyError ('nobody'); please report this as a bug."]
+    start_thread(lambda: None, pytest.fail).join(10)
 
 
 @pytest.mark.parametrize("ahead", [1, 3])

@@ -106,3 +106,30 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     recorded = bag.close()
     assert recorded.error.startswith(f"{tmp_path / 'file' / 'bag'} cannot be written: ")
     assert recorded.messages == {}
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_what_nobody_foresaw_ends_the_recording_with_a_whole_bag_and_is_said(tmp_path: Path, storage: str) -> None:
+    bag = LiveBag(tmp_path / "bag", storage)
+    bag.put(message(0))
+    bag.put(message(1, "/strange")._replace(type="no/such/Type"))
+    bag.put(message(2))
+    recorded = bag.close()
+    assert recorded.error.startswith("The recording ended by an unforeseen ")
+    assert recorded.error.endswith(f"{tmp_path / 'bag'} holds what was written until then, and is whole.")
+    assert (recorded.messages, recorded.dropped) == ({"/rgb/image_raw": 1}, {"/strange": 1, "/rgb/image_raw": 1})
+    files = BagFiles(tmp_path / "bag")
+    assert len(list(files.messages({"/rgb/image_raw"}))) == 1
+    assert files.damage == []
+
+
+def test_a_bag_that_cannot_be_closed_for_whatever_reason_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(writer: object) -> None:
+        raise KeyError("nobody foresaw this")
+
+    monkeypatch.setattr(live_bag.Writer, "close", fail)
+    bag = LiveBag(tmp_path / "bag")
+    bag.put(message(0))
+    assert "could not be closed ('nobody foresaw this'); its end is cut off" in bag.close().error

@@ -117,12 +117,17 @@ class _Progress:
 
     def _read(self) -> None:
         position = None
-        for line in self._stdout:
-            self.latest = json.loads(line)
-            moved_to = self.latest.get("fused_frames"), playback_values(self.latest.get("statuses", {}))
-            if moved_to != position:
-                position, self.moved_at = moved_to, time.monotonic()
-        self.ended.set()
+        try:
+            for line in self._stdout:
+                try:
+                    self.latest = json.loads(line)
+                except ValueError:  # a library's word, not the recorder's
+                    continue
+                moved_to = self.latest.get("fused_frames"), playback_values(self.latest.get("statuses", {}))
+                if moved_to != position:
+                    position, self.moved_at = moved_to, time.monotonic()
+        finally:
+            self.ended.set()
 
 
 def _live_line(progress: dict[str, Any]) -> str:
