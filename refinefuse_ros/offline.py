@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Fusing files: an image, a folder of images or a video, through the same pipeline as the live node."""
+"""Fusing files: an image, a video, or a folder of either, through the same pipeline as the live node."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,17 @@ from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.files import (
     IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    MatchedSources,
     PairedFiles,
     SourceError,
-    is_video,
-    match_files,
+    files_of,
+    match_sources,
     read_rgb,
     read_thermal,
     write_image,
 )
-from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.steadying import Steadier
@@ -65,129 +66,104 @@ class FuseResult:
 def fuse_files(
     thermal: Path, rgb: Path, output: Path, request: EngineRequest, *, steady: bool = False, quiet: bool = False
 ) -> FuseResult:
-    """Fuse two images into an image, two folders into a folder of the same names, or two videos into an MP4.
+    """Fuse two images into an image, two videos into an MP4, or two folders of both into a folder of the same names.
 
-    An unreadable pair of a folder is skipped with a sentence; the others are fused. `steady` averages a video's noise
+    What cannot be read of a folder is skipped with a sentence; the rest is fused. `steady` averages each video's noise
     over time (`Steadier`).
 
     Raises:
         SourceError: nothing can be read, `output` is of another kind than the input or
-            is the input, or images were to be steadied.
+            is the input, or there is no video to steady.
         EngineError: no backend can run the model.
     """
     started = time.perf_counter()
     if output.resolve() in (thermal.resolve(), rgb.resolve()):
         raise SourceError(f"{output} is what is to be fused, and would be overwritten; give another output.")
-    if is_video(thermal) and is_video(rgb):
-        fused, skipped, engine = _fuse_video(thermal, rgb, output, request, steady, quiet)
-    else:
-        if steady:
-            raise SourceError(f"{rgb} is no video; only videos can be steadied.")
-        fused, skipped, engine = _fuse_images(thermal, rgb, output, request, quiet)
-    result = FuseResult(str(output), fused, skipped, time.perf_counter() - started, engine.info.to_dict())
-    engine.close()
+    found = match_sources(thermal, rgb)
+    if steady and not found.clips:
+        raise SourceError(f"{rgb} is no video; only videos can be steadied.")
+    to_folder = rgb.is_dir()
+    if found.clips and not to_folder and output.suffix.lower() != ".mp4":
+        raise SourceError(f"{output} is not a name for a video; two videos are fused into an .mp4.")
+    skipped: list[str] = []
+    note_partnerless([thermal, rgb], found, skipped)
+    fuser = OfflineFuser(request, steady)
+    fused = 0
+    if found.stills:
+        for file, images in read_stills(found.stills, skipped, "fusing", quiet):
+            path = output / file.rgb.name if to_folder else output
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(path, fuser.fuse_still(images))
+            fused += 1
+    for clip in found.clips:
+        try:
+            fused += _fuse_clip(clip, output / f"{clip.name}.mp4" if to_folder else output, fuser, skipped, quiet)
+        except SourceError as error:
+            if not to_folder:
+                raise
+            note_skipped(str(error), skipped)
+    if fuser.engine is None:
+        raise SourceError(skipped[-1])
+    result = FuseResult(str(output), fused, skipped, time.perf_counter() - started, fuser.engine.info.to_dict())
+    fuser.close()
     if not quiet:
-        print(f"{fused} fused to {output} in {result.seconds:.1f} s by {engine.info.backend}")
+        print(f"{fused} fused to {output} in {result.seconds:.1f} s by {result.engine['backend']}")
     return result
 
 
 class OfflineFuser:
-    """Fuses the pairs of one source, in order, through the live node's pipeline. Not thread-safe.
+    """Fuses stills and clips through the live node's pipeline. Not thread-safe.
+
+    Attributes:
+        engine: what fuses; None before the first pair, by whose RGB image it is built. Another size rebuilds it.
 
     Args:
         request: what to run.
-        size: of the first RGB image; another size later rebuilds the engine.
-        steady: average noise over the frames of a video (`Steadier`).
+        steady: average noise over the frames of a clip (`Steadier`).
 
     Raises:
-        EngineError: no backend can run the model; from the methods too, when the engine cannot fuse a pair.
+        EngineError: from the methods, when no backend can run the model or the engine cannot fuse a pair.
+        MalformedImage: likewise, when the RGB image is too small.
     """
 
-    def __init__(self, request: EngineRequest, size: ImageSize, steady: bool = False) -> None:
-        self.engine = EngineHost(request, size)
-        self._pipeline = FusionPipeline(self.engine, ThermalNormalizer(), steadier=Steadier() if steady else None)
-        self._stamp_ns = 0
+    def __init__(self, request: EngineRequest, steady: bool = False) -> None:
+        self.engine: EngineHost | None = None
+        self._request = request
+        self._steady = steady
 
     def fuse_still(self, pair: ImagePair) -> np.ndarray:
-        """The fused image, (H, W, 3) uint8 BGR at the RGB image's size."""
-        self._pipeline.normalizer = ThermalNormalizer()  # stills are no sequence: each is normalised alone
-        return self.fuse_frame(pair)
+        """The fused image, (H, W, 3) uint8 BGR at the RGB image's size; the thermal one is normalised alone."""
+        return next(self._fuse([pair], None))
 
-    def fuse_frame(self, pair: ImagePair) -> np.ndarray:
-        """As `fuse_still`, for the next frame of a video: the thermal range goes on from the frame before."""
-        thermal = Frame(self._stamp_ns, "thermal", pair.thermal_encoding, pair.thermal)
-        rgb = Frame(self._stamp_ns, "rgb", "bgr8", pair.rgb)
-        self._stamp_ns += round(pair.period_s * NS_PER_S)
-        return self._pipeline.fuse(thermal, rgb).pixels
+    def fuse_clip(self, pairs: Iterable[ImagePair]) -> Iterator[np.ndarray]:
+        """As `fuse_still`, for the frames of one video: the thermal range goes on from frame to frame."""
+        return self._fuse(pairs, Steadier() if self._steady else None)
 
     def close(self) -> None:
-        self.engine.close()
+        if self.engine is not None:
+            self.engine.close()
+
+    def _fuse(self, pairs: Iterable[ImagePair], steadier: Steadier | None) -> Iterator[np.ndarray]:
+        normalizer = ThermalNormalizer()
+        stamp_ns = 0
+        for pair in pairs:
+            thermal = Frame(stamp_ns, "thermal", pair.thermal_encoding, pair.thermal)
+            rgb = Frame(stamp_ns, "rgb", "bgr8", pair.rgb)
+            check_rgb(rgb)
+            if self.engine is None:
+                self.engine = EngineHost(self._request, rgb.size)
+            yield FusionPipeline(self.engine, normalizer, steadier=steadier).fuse(thermal, rgb).pixels
+            stamp_ns += round(pair.period_s * NS_PER_S)
 
 
-def open_stills(
+def read_stills(
     files: list[PairedFiles], skipped: list[str], description: str, quiet: bool
-) -> tuple[ImageSize, Iterator[tuple[PairedFiles, ImagePair]]]:
-    """The size of the first usable RGB image, and all usable pairs, read one by one behind a progress bar.
+) -> Iterator[tuple[PairedFiles, ImagePair]]:
+    """All usable pairs, read one by one behind a progress bar.
 
     Of a pair that cannot be read or fused, a sentence goes to `skipped` and to stderr.
-
-    Raises:
-        SourceError: no pair is usable.
     """
-    pairs = _usable(progress(files, description, len(files), quiet), skipped)
-    first = next(pairs, None)
-    if first is None:
-        raise SourceError(skipped[-1])
-    return ImageSize.of(first[1].rgb), chain([first], pairs)
-
-
-def note_skipped(sentence: str, skipped: list[str]) -> None:
-    """Add the sentence to `skipped` and tell the user at once."""
-    skipped.append(sentence)
-    print(f"skipped: {sentence}", file=sys.stderr)
-
-
-def _fuse_video(
-    thermal: Path, rgb: Path, output: Path, request: EngineRequest, steady: bool, quiet: bool
-) -> tuple[int, list[str], EngineHost]:
-    if output.suffix.lower() != ".mp4":
-        raise SourceError(f"{output} is not a name for a video; two videos are fused into an .mp4.")
-    reader = VideoReader(rgb)
-    frame_count, size, rate_hz = reader.frame_count, reader.size, reader.rate_hz
-    reader.close()
-    VideoReader(thermal).close()
-    fuser = OfflineFuser(request, size, steady)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fused = 0
-    with Mp4Writer(output, rate_hz) as writer:
-        clip = ClipPairs([PairedFiles(rgb.stem, thermal, rgb)])
-        for pair in progress(clip, "fusing", frame_count, quiet):
-            writer.write(fuser.fuse_frame(pair))
-            fused += 1
-    if fused == 0:
-        raise SourceError(f"{thermal} and {rgb} hold no frame; check that the videos play.")
-    skipped: list[str] = []
-    note_left_over_frames([thermal, rgb], fused, skipped)
-    return fused, skipped, fuser.engine
-
-
-def _fuse_images(
-    thermal: Path, rgb: Path, output: Path, request: EngineRequest, quiet: bool
-) -> tuple[int, list[str], EngineHost]:
-    files, to_folder, fused = match_files(thermal, rgb), rgb.is_dir(), 0
-    skipped: list[str] = []
-    note_partnerless([thermal, rgb], {file.name for file in files}, skipped)
-    size, pairs = open_stills(files, skipped, "fusing", quiet)
-    fuser = OfflineFuser(request, size)
-    (output if to_folder else output.parent).mkdir(parents=True, exist_ok=True)
-    for file, images in pairs:
-        write_image(output / file.rgb.name if to_folder else output, fuser.fuse_still(images))
-        fused += 1
-    return fused, skipped, fuser.engine
-
-
-def _usable(files: Iterable[PairedFiles], skipped: list[str]) -> Iterator[tuple[PairedFiles, ImagePair]]:
-    for file in files:
+    for file in progress(files, description, len(files), quiet):
         try:
             thermal, encoding = read_thermal(file.thermal)
             images = ImagePair(thermal, encoding, read_rgb(file.rgb), period_s=0.0)
@@ -198,19 +174,60 @@ def _usable(files: Iterable[PairedFiles], skipped: list[str]) -> Iterator[tuple[
         yield file, images
 
 
-def note_partnerless(sources: list[Path], matched: set[str], skipped: list[str]) -> None:
-    """A sentence for each folder that holds images which are not in all the others."""
-    for folder in (source for source in sources if source.is_dir()):
-        alone = sorted(
-            file.name for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.stem not in matched
-        )
-        if alone:
-            listed = ", ".join(alone[:_NAMES_LISTED]) + (", ..." if len(alone) > _NAMES_LISTED else "")
-            note_skipped(
-                f"{folder} holds {len(alone)} image(s) whose name is not in the other folders ({listed});"
-                " rename them, or leave them out.",
-                skipped,
-            )
+def note_skipped(sentence: str, skipped: list[str]) -> None:
+    """Add the sentence to `skipped` and tell the user at once."""
+    skipped.append(sentence)
+    print(f"skipped: {sentence}", file=sys.stderr)
+
+
+def _fuse_clip(clip: PairedFiles, output: Path, fuser: OfflineFuser, skipped: list[str], quiet: bool) -> int:
+    """How many frames were fused.
+
+    Raises:
+        SourceError: there is none, or they cannot be fused.
+    """
+    frame_count, rate_hz = probe_clip(clip)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    fused = 0
+    try:
+        with Mp4Writer(output, rate_hz) as writer:
+            for pixels in fuser.fuse_clip(progress(ClipPairs([clip]), f"fusing {clip.name}", frame_count, quiet)):
+                writer.write(pixels)
+                fused += 1
+    except MalformedImage as error:
+        raise SourceError(f"{clip.rgb}: {error}") from error
+    if fused == 0:
+        raise SourceError(f"{clip.thermal} and {clip.rgb} hold no frame; check that the videos play.")
+    note_left_over_frames([clip.thermal, clip.rgb], fused, skipped)
+    return fused
+
+
+def probe_clip(clip: PairedFiles) -> tuple[int, float]:
+    """How many frames the RGB video says it has, and its rate, Hz.
+
+    Raises:
+        SourceError: one of the two cannot be read.
+    """
+    thermal, rgb = VideoReader(clip.thermal), VideoReader(clip.rgb)
+    thermal.close()
+    rgb.close()
+    return rgb.frame_count, rgb.rate_hz
+
+
+def note_partnerless(sources: list[Path], found: MatchedSources, skipped: list[str]) -> None:
+    """A sentence for each folder that holds images, or videos, which are not in all the others."""
+    kinds = (("image(s)", IMAGE_SUFFIXES, found.stills), ("video(s)", VIDEO_SUFFIXES, found.clips))
+    for kind, suffixes, matched in kinds:
+        names = {file.name for file in matched}
+        for folder in (source for source in sources if source.is_dir()):
+            alone = [file.name for name, file in files_of(folder, suffixes).items() if name not in names]
+            if alone:
+                listed = ", ".join(alone[:_NAMES_LISTED]) + (", ..." if len(alone) > _NAMES_LISTED else "")
+                note_skipped(
+                    f"{folder} holds {len(alone)} {kind} whose name is not in the other folders ({listed});"
+                    " rename them, or leave them out.",
+                    skipped,
+                )
 
 
 def note_left_over_frames(videos: list[Path], used: int, skipped: list[str]) -> None:

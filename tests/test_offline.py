@@ -27,9 +27,10 @@ def write_pair(folder: Path, name: str, width: int = 64, height: int = 48, depth
 
 def write_video(path: Path, frames: int, width: int = 64, height: int = 48) -> None:
     path.parent.mkdir(exist_ok=True, parents=True)
-    with Mp4Writer(path, 25.0) as writer:
+    with Mp4Writer(path, 25.0, quality_crf=1) as writer:
         for index in range(frames):
-            writer.write(np.full((height, width, 3), 10 * index, np.uint8))
+            noise = np.random.default_rng(index).integers(0, 3, (height, width, 3), np.uint8)
+            writer.write(noise + np.uint8(10 * index // 4))  # little enough to be steadied
 
 
 def test_a_folder_becomes_a_folder_of_the_same_names(tmp_path: Path) -> None:
@@ -64,6 +65,55 @@ def test_a_video_becomes_a_video_at_its_rate(tmp_path: Path) -> None:
     result = fuse_files(tmp_path / "thermal.mp4", tmp_path / "rgb.mp4", output, EngineRequest(), quiet=True)
     video = VideoReader(output)
     assert (result.fused, len(list(video)), video.rate_hz, video.size) == (7, 7, 25.0, (64, 48))
+
+
+def test_a_folder_of_videos_and_images_becomes_a_folder_of_the_same_names(tmp_path: Path) -> None:
+    for name, frames, width in (("b.mp4", 5, 64), ("a.avi", 3, 96)):
+        write_video(tmp_path / "thermal" / name.replace("avi", "mp4"), frames)
+        write_video(tmp_path / "rgb" / name.replace("avi", "mp4"), frames, width)
+        (tmp_path / "rgb" / name.replace("avi", "mp4")).rename(tmp_path / "rgb" / name)
+    write_pair(tmp_path, "b.png")
+    sources = tmp_path / "thermal", tmp_path / "rgb"
+    result = fuse_files(*sources, tmp_path / "out", EngineRequest(), quiet=True)
+    assert (result.fused, result.skipped) == (9, [])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4", "b.png"]
+    for name, frames, size in (("b", 5, (64, 48)), ("a", 3, (96, 48))):
+        video = VideoReader(tmp_path / "out" / f"{name}.mp4")
+        assert (len(list(video)), video.rate_hz, video.size) == (frames, 25.0, size)
+
+
+def test_each_video_of_a_folder_is_fused_as_it_is_alone(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        for camera in ("thermal", "rgb"):
+            write_video(tmp_path / camera / name, 4)
+    folders = tmp_path / "thermal", tmp_path / "rgb"
+    for steady in (False, True):
+        fuse_files(*folders, tmp_path / f"out{steady}", EngineRequest(), steady=steady, quiet=True)
+        alone = tmp_path / f"alone{steady}.mp4"
+        fuse_files(*(folder / "b.mp4" for folder in folders), alone, EngineRequest(), steady=steady, quiet=True)
+        assert (tmp_path / f"out{steady}" / "b.mp4").read_bytes() == alone.read_bytes()
+
+
+def test_of_a_folder_of_videos_one_that_cannot_be_fused_costs_only_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name, width in (("broken.mp4", 64), ("good.mp4", 64), ("tiny.mp4", 16), ("lonely.mp4", 64)):
+        for camera in ("thermal", "rgb"):
+            write_video(tmp_path / camera / name, 2, width)
+    (tmp_path / "rgb/broken.mp4").write_bytes(b"no video")
+    (tmp_path / "thermal/lonely.mp4").unlink()
+    result = fuse_files(tmp_path / "thermal", tmp_path / "rgb", tmp_path / "out", EngineRequest(), quiet=True)
+    assert (result.fused, [path.name for path in (tmp_path / "out").iterdir()]) == (2, ["good.mp4"])
+    for sentence, fragment in zip(
+        result.skipped,
+        (
+            "rgb holds 1 video(s) whose name is not in the other folders (lonely.mp4)",
+            "broken.mp4 is not a readable video",
+            "tiny.mp4: an RGB image of 16x48 is too small",
+        ),
+        strict=True,
+    ):
+        assert fragment in sentence
 
 
 def test_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

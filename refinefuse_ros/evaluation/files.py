@@ -1,11 +1,11 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Scoring files: stills matched by name, or a pair of videos, fused before or fused now by the live node's pipeline."""
+"""Scoring files: stills and videos matched by name, fused before or fused now by the live node's pipeline."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,20 @@ from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 from refinefuse_ros.evaluation.work.chunks import Job, PreparedPair
 from refinefuse_ros.evaluation.work.running import conclude, label_models, run
 from refinefuse_ros.evaluation.work.workers import Parallelism
-from refinefuse_ros.image.files import PairedFiles, SourceError, is_video, match_files, read_rgb
+from refinefuse_ros.image.files import (
+    MatchedSources,
+    PairedFiles,
+    SourceError,
+    is_video,
+    match_files,
+    match_sources,
+    read_rgb,
+)
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.video import VideoReader
-from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_skipped, open_stills
+from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_skipped, probe_clip, read_stills
 from refinefuse_ros.pipeline import align_thermal
 from refinefuse_ros.progress import progress
 
@@ -40,24 +48,23 @@ def evaluate_files(
     """Score fused images against their sources.
 
     Args:
-        thermal, rgb: two images, two folders of images matched by name, or two videos matched frame by frame. A
+        thermal, rgb: two images, two videos matched frame by frame, or two folders of either matched by name. A
             thermal image of another size than the RGB image's is stretched to it, one that is not 8 bit is
             normalised, as for fusing; an 8-bit one is scored as it is stored.
-        fused: images that were fused before: an image, a folder with the same names or a video, of the RGB image's
-            size.
+        fused: what was fused before: an image, a video, or a folder with the same names, of the RGB image's size.
         requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
-        steady: average the models' videos over time (`Steadier`).
+        steady: average each of the models' videos over time (`Steadier`).
         where: the work is done; None is the calling process.
         command: the command line, for the provenance.
         quiet: no progress bar.
 
     Returns:
-        The verdict and its pictures. A still that is unreadable, without a partner, smaller than 41 pixels or of
-        another size than its fused image is left out, with a sentence in `skipped` and on stderr.
+        The verdict and its pictures; flicker is within each video. A still, or a video of a folder, that is
+        unreadable, without a partner, smaller than 41 pixels or of another size than what was fused of it is left out,
+        with a sentence in `skipped` and on stderr.
 
     Raises:
-        SourceError: nothing can be scored; a video is unreadable, too small or of another size; images were to be
-            steadied.
+        SourceError: nothing can be scored, or there is no video to steady.
         EngineError: no backend can run a model.
         UserError: the workers cannot be used.
         ValueError: there are neither fused images nor models.
@@ -67,72 +74,128 @@ def evaluate_files(
     started_s = time.perf_counter()
     models = label_models(requests)
     skipped: list[str] = []
-    clip = is_video(thermal) and is_video(rgb)
-    if steady and not clip:
+    found = match_sources(thermal, rgb)
+    there = _fused_before(fused, rgb) if fused else None
+    if there is not None:
+        found = _those_in(found, there)
+        if not (found.stills or found.clips):
+            raise SourceError(
+                f"No file name is in all of {thermal}, {rgb} and {fused}; give a moment's files, or a clip's, one name."
+            )
+    if steady and not found.clips:
         raise SourceError(f"{rgb} is no video; only videos can be steadied.")
-    source = (_clip if clip else _stills)(thermal, rgb, fused, skipped, quiet)
+    note_partnerless([thermal, rgb, *([fused] if fused else [])], found, skipped)
+    source = _Source(found, there, str(fused), rgb.is_dir(), skipped, quiet)
+    job = Job(models, is_video=bool(found.clips), steady=steady)
     given = [str(fused)] if fused else []
-    job = Job(models, is_video=clip, steady=steady)
-    tally = run(job, given, source.pairs, source.expected, where or Parallelism(workers=1))
-    if clip:
-        note_left_over_frames([thermal, rgb, *([fused] if fused else [])], tally.count, skipped)
+    tally = run(job, given, source.pairs(), source.expected, where or Parallelism(workers=1))
     if not tally.count:
         raise SourceError(skipped[-1] if skipped else f"{thermal} and {rgb} hold no frame; check that the videos play.")
     return conclude(tally, thermal=str(thermal), rgb=str(rgb), skipped=skipped, started_s=started_s, command=command)
 
 
-@dataclass(frozen=True)
+def _fused_before(fused: Path, rgb: Path) -> MatchedSources:
+    """The fused files, in the place of the thermal ones. Raises SourceError where they are no partners of `rgb`."""
+    if rgb.is_dir():
+        return match_sources(fused, rgb)
+    pair = match_files(fused, rgb)
+    return MatchedSources([], pair) if is_video(rgb) else MatchedSources(pair, [])
+
+
+def _those_in(found: MatchedSources, there: MatchedSources) -> MatchedSources:
+    stills, clips = ({file.name for file in files} for files in (there.stills, there.clips))
+    return MatchedSources(
+        [file for file in found.stills if file.name in stills], [clip for clip in found.clips if clip.name in clips]
+    )
+
+
 class _Source:
-    """The pairs of files, and how many there should be."""
+    """The pairs of files, with the images that were fused of them before.
 
-    pairs: Iterator[PreparedPair]
-    expected: int
+    Attributes:
+        expected: how many pairs there should be.
 
+    Args:
+        found: the stills and clips.
+        there: what was fused of them before, in the place of the thermal files; None for nothing.
+        label: of what was fused before.
+        lenient: a clip that cannot be read is left out with a sentence, as a still is.
+        skipped: takes the sentences.
+        quiet: no progress bar.
 
-def _stills(thermal: Path, rgb: Path, fused: Path | None, skipped: list[str], quiet: bool) -> _Source:
-    files = match_files(thermal, rgb)
-    fused_files: dict[str, Path] = {}
-    if fused:
-        fused_files = {match.name: match.thermal for match in match_files(fused, rgb)}
-        files = [file for file in files if file.name in fused_files]
-        if not files:
-            raise SourceError(
-                f"No file name is in all of {thermal}, {rgb} and {fused}; give a moment's files one name."
-            )
-    note_partnerless([thermal, rgb, *([fused] if fused else [])], {file.name for file in files}, skipped)
-    _, images = open_stills(files, skipped, "scoring", quiet)
+    Raises:
+        SourceError: a clip cannot be read, unless `lenient`.
+    """
 
-    def pairs() -> Iterator[PreparedPair]:
-        for file, pair in images:
+    def __init__(
+        self,
+        found: MatchedSources,
+        there: MatchedSources | None,
+        label: str,
+        lenient: bool,
+        skipped: list[str],
+        quiet: bool,
+    ) -> None:
+        self._found = found
+        self._fused_stills = {file.name: file.thermal for file in there.stills} if there else {}
+        self._fused_clips = {clip.name: clip.thermal for clip in there.clips} if there else {}
+        self._label = label
+        self._lenient = lenient
+        self._skipped = skipped
+        self._quiet = quiet
+        self._lengths: dict[str, int] = {}
+        for clip in found.clips:
+            with self._leaving_out():
+                self._lengths[clip.name], _ = probe_clip(clip)
+        self.expected = len(found.stills) + sum(self._lengths.values())
+
+    def pairs(self) -> Iterator[PreparedPair]:
+        """Stills, then clip after clip.
+
+        Raises:
+            SourceError: a clip cannot be scored, unless `lenient`.
+        """
+        for file, pair in read_stills(self._found.stills, self._skipped, "scoring", self._quiet):
             try:
-                given = {str(fused): read_rgb(fused_files[file.name])} if fused else {}
-                prepared = _prepare(file.name, None, pair, given)
+                fused = self._fused_stills.get(file.name)
+                given = {self._label: read_rgb(fused)} if fused else {}
+                prepared = _prepare(file.name, None, pair, given, begins=True)
             except SourceError as error:
-                note_skipped(str(error), skipped)
+                note_skipped(str(error), self._skipped)
                 continue
             yield prepared
+        start_s = 0.0
+        for clip in self._found.clips:
+            if clip.name in self._lengths:
+                with self._leaving_out():
+                    start_s = yield from self._clip(clip, start_s)
 
-    return _Source(pairs(), len(files))
-
-
-def _clip(thermal: Path, rgb: Path, fused: Path | None, skipped: list[str], quiet: bool) -> _Source:
-    reader = VideoReader(rgb)
-    frame_count = reader.frame_count
-    reader.close()
-    fused_frames = VideoReader(fused) if fused else None
-
-    def pairs() -> Iterator[PreparedPair]:
-        images = progress(ClipPairs([PairedFiles(rgb.stem, thermal, rgb)]), "scoring", frame_count, quiet)
-        given = ({str(fused): frame} for frame in fused_frames) if fused_frames else iter(dict, None)
-        seconds = 0.0
-        for index, (pair, beside) in enumerate(zip(images, given, strict=False)):
-            yield _prepare(f"{rgb.stem} frame {index}", seconds, pair, beside)
+    def _clip(self, clip: PairedFiles, start_s: float) -> Generator[PreparedPair, None, float]:
+        """Its frames, which begin at `start_s` of the source; returns where the next clip does."""
+        fused = self._fused_clips.get(clip.name)
+        given = ({self._label: frame} for frame in VideoReader(fused)) if fused else iter(dict, None)
+        images = progress(ClipPairs([clip]), f"scoring {clip.name}", self._lengths[clip.name], self._quiet)
+        count, seconds = 0, start_s
+        for pair, beside in zip(images, given, strict=False):
+            yield _prepare(f"{clip.name} frame {count}", seconds, pair, beside, begins=count == 0)
+            count += 1
             seconds += pair.period_s
+        note_left_over_frames([clip.thermal, clip.rgb, *([fused] if fused else [])], count, self._skipped)
+        return seconds
 
-    return _Source(pairs(), frame_count)
+    @contextmanager
+    def _leaving_out(self) -> Iterator[None]:
+        try:
+            yield
+        except SourceError as error:
+            if not self._lenient:
+                raise
+            note_skipped(str(error), self._skipped)
 
 
-def _prepare(name: str, seconds: float | None, images: ImagePair, given: dict[str, np.ndarray]) -> PreparedPair:
+def _prepare(
+    name: str, seconds: float | None, images: ImagePair, given: dict[str, np.ndarray], begins: bool
+) -> PreparedPair:
     """Raises SourceError when the pair cannot be scored."""
     size = ImageSize.of(images.rgb)
     for fused in given.values():
@@ -150,4 +213,5 @@ def _prepare(name: str, seconds: float | None, images: ImagePair, given: dict[st
         ThermalNormalizer().normalize(counts, stamp_ns=0),
         Frame(0, "rgb", "bgr8", images.rgb),
         {label: Frame(0, "rgb", "bgr8", fused) for label, fused in given.items()},
+        begins,
     )

@@ -30,10 +30,11 @@ class Flicker:
     """The flicker of one or several videos that were fused of the same sources.
 
     Feed the frames in order with `add`, or stretches of them in order with `extend`, which gives the same to the last
-    digit. A video may leave frames out; its change is then measured over the gap.
+    digit. A video may leave frames out; its change is then measured over the gap. Between the clips of a source, `cut`.
     """
 
     def __init__(self) -> None:
+        self._is_cut = False
         self._first: dict[str, Planes] = {}
         self._last: dict[str, Planes] = {}
         self._change: Counter[str] = Counter()
@@ -53,9 +54,14 @@ class Flicker:
                 if id(before) not in static:  # the same for all videos that have the frame before
                     static[id(before)] = _static(before, planes)
                 self._compare(label, before, planes, static[id(before)])
-            else:
+            elif not self._is_cut:
                 self._first[label] = planes
             self._last[label] = planes
+
+    def cut(self) -> None:
+        """What comes now is another clip: nothing has changed from the one before it."""
+        self._is_cut = True
+        self._last = {}
 
     def extend(self, later: Flicker) -> None:
         """Take the stretch that follows this one."""
@@ -63,9 +69,12 @@ class Flicker:
             before = self._last.get(label)
             if before is not None:
                 self._compare(label, before, first, _static(before, first))
-            else:
+            elif not self._is_cut:
                 self._first[label] = first
-            self._last[label] = later._last[label]
+        if later._is_cut:
+            self._is_cut = True
+            self._last = {}
+        self._last |= later._last
         self._change += later._change
         self._pixels += later._pixels
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -30,29 +31,39 @@ class PairedFiles:
     rgb: Path
 
 
+@dataclass(frozen=True)
+class MatchedSources:
+    """What two files, or two folders, hold for each other, in name order: still images, and videos."""
+
+    stills: list[PairedFiles]
+    clips: list[PairedFiles]
+
+
 def match_files(thermal: Path, rgb: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[PairedFiles]:
     """Pair two files, or two folders' files by their name without suffix, in name order.
 
     Raises:
         SourceError: a path does not exist, one is a file and the other a folder, or no name is in both folders.
     """
-    for path in (thermal, rgb):
-        if not path.exists():
-            raise SourceError(f"{path} does not exist; check the path.")
-    if thermal.is_file() and rgb.is_file():
-        return [PairedFiles(rgb.stem, thermal, rgb)]
-    if not (thermal.is_dir() and rgb.is_dir()):
-        raise SourceError(f"{thermal} and {rgb} are a file and a folder; give two files or two folders.")
-    thermal_files, rgb_files = (
-        {f.stem: f for f in sorted(d.iterdir()) if f.suffix.lower() in suffixes} for d in (thermal, rgb)
-    )
-    names = sorted(thermal_files.keys() & rgb_files.keys())
-    if not names:
-        raise SourceError(
-            f"No file name is in both {thermal} ({len(thermal_files)} files) and {rgb} ({len(rgb_files)} files);"
-            f" give the two files of a moment the same name ({', '.join(sorted(suffixes))})."
-        )
-    return [PairedFiles(name, thermal_files[name], rgb_files[name]) for name in names]
+    if _are_folders(thermal, rgb):
+        return _matched(thermal, rgb, suffixes) or _raise_unmatched(thermal, rgb, suffixes)
+    return [PairedFiles(rgb.stem, thermal, rgb)]
+
+
+def match_sources(thermal: Path, rgb: Path) -> MatchedSources:
+    """As `match_files`, for images and videos: two of either kind, or folders of both."""
+    if _are_folders(thermal, rgb):
+        found = MatchedSources(_matched(thermal, rgb, IMAGE_SUFFIXES), _matched(thermal, rgb, VIDEO_SUFFIXES))
+        if not (found.stills or found.clips):
+            _raise_unmatched(thermal, rgb, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+        return found
+    pair = [PairedFiles(rgb.stem, thermal, rgb)]
+    return MatchedSources([], pair) if is_video(thermal) and is_video(rgb) else MatchedSources(pair, [])
+
+
+def files_of(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
+    """The folder's files with one of these suffixes, in name order, by their name without it."""
+    return {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in suffixes}
 
 
 def is_video(path: Path) -> bool:
@@ -116,6 +127,29 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
             f"{path} has a suffix that images cannot be written as; use one of {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
     write_whole(path, data.tobytes())
+
+
+def _are_folders(thermal: Path, rgb: Path) -> bool:
+    """Raises SourceError where they are neither two files nor two folders."""
+    for path in (thermal, rgb):
+        if not path.exists():
+            raise SourceError(f"{path} does not exist; check the path.")
+    if thermal.is_dir() != rgb.is_dir():
+        raise SourceError(f"{thermal} and {rgb} are a file and a folder; give two files or two folders.")
+    return thermal.is_dir()
+
+
+def _matched(thermal: Path, rgb: Path, suffixes: frozenset[str]) -> list[PairedFiles]:
+    thermal_files, rgb_files = files_of(thermal, suffixes), files_of(rgb, suffixes)
+    return [PairedFiles(name, thermal_files[name], rgb_files[name]) for name in thermal_files if name in rgb_files]
+
+
+def _raise_unmatched(thermal: Path, rgb: Path, suffixes: frozenset[str]) -> NoReturn:
+    counts = [len(files_of(folder, suffixes)) for folder in (thermal, rgb)]
+    raise SourceError(
+        f"No file name is in both {thermal} ({counts[0]} files) and {rgb} ({counts[1]} files); give the two files of a"
+        f" moment, or a clip, the same name ({', '.join(sorted(suffixes))})."
+    )
 
 
 def _read(path: Path, flags: int) -> np.ndarray:

@@ -12,12 +12,9 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.image.files import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     PairedFiles,
     SourceError,
-    is_video,
-    match_files,
+    match_sources,
     read_rgb,
     read_thermal,
 )
@@ -110,13 +107,13 @@ class StillPairs:
 
 
 def open_pairs(thermal: Path, rgb: Path) -> ClipPairs | StillPairs:
-    """The pairs of two videos, two images, two folders of videos or two folders of images.
+    """The pairs of two videos, two images, two folders of images or of videos, which come before images beside them.
 
     Raises:
         SourceError: they cannot be paired, or the first pair cannot be read.
     """
-    videos = match_files(thermal, rgb, VIDEO_SUFFIXES) if _holds_videos(thermal) else []
-    source = ClipPairs(videos) if videos else StillPairs(match_files(thermal, rgb, IMAGE_SUFFIXES))
+    found = match_sources(thermal, rgb)
+    source = ClipPairs(found.clips) if found.clips else StillPairs(found.stills)
     if next(iter(source), None) is None:
         raise SourceError(f"{thermal} and {rgb} hold no frame; check that the videos play.")
     return source
@@ -132,7 +129,3 @@ def open_folder(folder: Path) -> ClipPairs | StillPairs:
         if not (folder / name).is_dir():
             raise SourceError(f"{folder / name} is not a folder; give a folder that holds thermal/ and rgb/.")
     return open_pairs(folder / "thermal", folder / "rgb")
-
-
-def _holds_videos(path: Path) -> bool:
-    return is_video(path) or (path.is_dir() and any(is_video(file) for file in path.iterdir()))

@@ -59,6 +59,10 @@ class Steadier:
         self._fused.appendleft(fused.copy())
         return steadied
 
+    def restart(self) -> None:
+        """What comes now is another stream."""
+        self._sources = None
+
     def _count_still(self, sources: tuple[np.ndarray, np.ndarray]) -> None:
         longer = cv2.min(cv2.add(self._still, 1), STEADY_FRAMES - 1)
         self._still = cv2.bitwise_and(longer, still_pixels(self._sources, sources))

@@ -181,6 +181,53 @@ def test_videos_are_scored_frame_by_frame_with_flicker(tmp_path: Path, mode: str
     assert "thermal.mp4 says it has 9 frames but only the first 7 were used" in sentence
 
 
+def write_clips(root: Path, **noise_seeds: int) -> None:
+    """Clips of 5 frames, `a` of 7, that all show the same but for their noise; fused, each has its own grey level."""
+    for name, seed in noise_seeds.items():
+        for camera in ("thermal", "rgb", "fused"):
+            (root / camera).mkdir(exist_ok=True)
+            with Mp4Writer(root / camera / f"{name}.mp4", 25.0, quality_crf=1) as writer:
+                for index in range(5 + 2 * (name == "a")):
+                    noise = np.random.default_rng(seed + index).integers(0, 3, (48, 64, 3), np.uint8)
+                    writer.write(noise + (np.uint8(seed) if camera == "fused" else smooth(3, (48, 64, 3)) // 2))
+
+
+def test_a_folder_of_videos_is_scored_clip_by_clip(tmp_path: Path) -> None:
+    """In two chunks, the second of which begins before the second clip."""
+    write_clips(tmp_path, a=20, b=200)
+    sources = tmp_path / "thermal", tmp_path / "rgb"
+    nano, fused = evaluate(*sources, fused=tmp_path / "fused", requests=[NANO], steady=True).methods
+    assert [pair.name for pair in fused.pairs] == [
+        *(f"a frame {index}" for index in range(7)),
+        *(f"b frame {index}" for index in range(5)),
+    ]
+    assert fused.flicker < 3  # the fused images of the two differ by 180 levels
+    for name, pairs in (("a", nano.pairs[:7]), ("b", nano.pairs[7:])):
+        alone = evaluate(*(source / f"{name}.mp4" for source in sources), requests=[NANO], steady=True)
+        assert [pair.metrics for pair in alone.methods[0].pairs] == [pair.metrics for pair in pairs]
+
+
+def test_images_beside_videos_are_scored_too_and_what_cannot_be_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_triples(tmp_path, "a.png")
+    write_clips(tmp_path, a=20, broken=40, no_fused=60)
+    (tmp_path / "rgb/broken.mp4").write_bytes(b"no video")
+    (tmp_path / "fused/no_fused.mp4").unlink()
+    verdict = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused")
+    assert [pair.name for pair in verdict.methods[0].pairs] == ["a", *(f"a frame {index}" for index in range(7))]
+    for sentence, fragment in zip(
+        verdict.skipped,
+        (
+            "thermal holds 1 video(s) whose name is not in the other folders (no_fused.mp4)",
+            "rgb holds 1 video(s) whose name is not in the other folders (no_fused.mp4)",
+            "broken.mp4 is not a readable video",
+        ),
+        strict=True,
+    ):
+        assert fragment in sentence
+
+
 @pytest.mark.parametrize(
     ("thermal", "rgb", "fused", "sentence"),
     [
@@ -193,7 +240,7 @@ def test_videos_are_scored_frame_by_frame_with_flicker(tmp_path: Path, mode: str
         ("thermal", "rgb", "fused/a.png", "a file and a folder"),
         ("clip.mp4", "clip.mp4", "small.mp4", "clip frame 0: the fused image is 48x46 pixels but the RGB image is 64x"),
         ("small.mp4", "tiny.mp4", "tiny.mp4", "tiny frame 0: 40x40 pixels are too few to score"),
-        ("clip.mp4", "clip.mp4", "fused", "fused is not a readable video"),
+        ("clip.mp4", "clip.mp4", "fused", "fused and .*clip.mp4 are a file and a folder"),
         ("clip.mp4", "broken.mp4", "clip.mp4", "broken.mp4 is not a readable video"),
     ],
 )

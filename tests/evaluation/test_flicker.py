@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refinefuse_ros.evaluation.flicker import Flicker, Planes
@@ -62,8 +62,12 @@ def test_a_video_that_leaves_frames_out_is_measured_over_the_gap() -> None:
 @given(
     levels=st.lists(st.tuples(*[st.integers(0, 6)] * 4), min_size=1, max_size=12),
     cuts=st.sets(st.integers(1, 11)),
+    clips=st.sets(st.integers(0, 11)),
 )
-def test_stretches_add_up_to_the_whole(levels: list[tuple[int, int, int, int]], cuts: set[int]) -> None:
+@example(levels=[(1, 1, 1, 1), (1, 1, 1, 0), (1, 1, 1, 3)], cuts={1, 2}, clips={1})
+def test_stretches_add_up_to_the_whole(
+    levels: list[tuple[int, int, int, int]], cuts: set[int], clips: set[int]
+) -> None:
     """`b` leaves out the frames in which its level is 0."""
     shape = (8, 9)
     frames = [
@@ -76,13 +80,25 @@ def test_stretches_add_up_to_the_whole(levels: list[tuple[int, int, int, int]], 
     ]
     whole, parts, stretch = Flicker(), Flicker(), Flicker()
     for index, planes in enumerate(frames):
-        whole.add(planes)
         if index in cuts:
             parts.extend(pickle.loads(pickle.dumps(stretch)))
             stretch = Flicker()
-        stretch.add(planes)
+        for flicker in (whole, stretch):
+            if index in clips:
+                flicker.cut()
+            flicker.add(planes)
     parts.extend(stretch)
     assert (parts.value("a"), parts.value("b")) == (whole.value("a"), whole.value("b"))
+
+
+def test_from_one_clip_to_the_next_nothing_changes() -> None:
+    flicker = Flicker()
+    for fused in (10, 16):
+        flicker.add(frame(1, 2, fused))
+    flicker.cut()
+    for fused in (200, 202):  # of another size, too
+        flicker.add(Planes(constant(1, (60, 35)), constant(2, (60, 35)), {"a": constant(fused, (60, 35))}))
+    assert flicker.value("a") == pytest.approx((2 * 6 + 2) / 3)
 
 
 def test_a_frame_of_another_size_or_type_is_refused() -> None:

@@ -99,8 +99,10 @@ class ChunkWorker:
         """The models' images of a pair, as the live node makes them."""
         images = {}
         for label, request in job.models.items():
-            engine = self._engine(request, pair.rgb.size)
-            pipeline = FusionPipeline(engine, ThermalNormalizer(), steadier=steadiers[label])
+            engine, steadier = self._engine(request, pair.rgb.size), steadiers[label]
+            if steadier and pair.begins:
+                steadier.restart()
+            pipeline = FusionPipeline(engine, ThermalNormalizer(), steadier=steadier)
             images[label] = pipeline.fuse_normalized(pair.thermal, pair.rgb).pixels
         return images
 
@@ -154,6 +156,8 @@ def _flicker(fused: list[_Fused]) -> Flicker:
     flicker = Flicker()
     for item in fused:
         planes = item.planes
+        if item.pair.begins:
+            flicker.cut()
         flicker.add(replace(planes, fused={**planes.fused, THERMAL: planes.ir, RGB: planes.vis}))
     return flicker
 

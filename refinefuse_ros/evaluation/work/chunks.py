@@ -30,6 +30,7 @@ class PreparedPair:
         thermal: (H, W) uint8, the normalised plane at the RGB frame's size.
         rgb: the visible frame, one that `check_rgb` lets pass.
         given: the images that were fused before, by their method's label: 8-bit colour or grey at the RGB frame's size.
+        begins: it does not follow the pair before it in time: a still, or the first frame of a clip.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PreparedPair:
     thermal: np.ndarray
     rgb: Frame
     given: dict[str, Frame]
+    begins: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -49,7 +51,7 @@ class Job:
 
     Attributes:
         models: what fuses them now, by the method's label.
-        is_video: the pairs follow each other in time: there is flicker.
+        is_video: there are pairs that follow each other in time: there is flicker.
         steady: the models' images are steadied (`Steadier`); only for videos.
         returns_fused: the first model's fused images are wanted back.
     """
