@@ -22,8 +22,8 @@ def require_report() -> None:
     for package in ("jinja2", "plotly"):
         if find_spec(package) is None:
             raise UserError(
-                f"The report needs {package}, which is not installed; install the extra report"
-                " (pip install refinefuse_ros[report])."
+                f"The report needs {package}, which is not installed; install the extra report, in the repository by"
+                ' `pip install ".[report]"`.'
             )
 
 
