@@ -85,11 +85,11 @@ class FusionDiagnostics:
         self._overhead.add(outside_engine_ms)
         self._latency_beside_engine.add(latency_beside_engine_ms)
 
-    def collect(self, now_ns: int, parameters: FusionParameters) -> DiagnosticArray:
-        """The six statuses at `now_ns`; the header's stamp is left to the caller."""
+    def collect(self, now_ns: int, parameters: FusionParameters, subscribers: Mapping[str, int]) -> DiagnosticArray:
+        """The six statuses at `now_ns`, with how many subscribe each fused topic; the header is left to the caller."""
         cameras = {stream: camera.read(now_ns) for stream, camera in self._cameras.items()}
         statuses = [
-            self._rate_status(now_ns, parameters),
+            self._rate_status(now_ns, parameters, subscribers),
             self._latency_status(parameters),
             self._frames_status(),
             self._engine_status(parameters),
@@ -100,11 +100,14 @@ class FusionDiagnostics:
     def _status(self, name: str, judgement: Judgement, values: Mapping[str, Any]) -> DiagnosticStatus:
         return status(f"{self._node_name}: {name}", judgement.level, judgement.message, values)
 
-    def _rate_status(self, now_ns: int, parameters: FusionParameters) -> DiagnosticStatus:
+    def _rate_status(
+        self, now_ns: int, parameters: FusionParameters, subscribers: Mapping[str, int]
+    ) -> DiagnosticStatus:
         rate_hz = self._published.rate_hz(now_ns)
         ever_published = self._latency.percentiles().count > 0
         judgement = judge_rate(rate_hz, parameters.diagnostics.min_rate_hz, ever_published)
-        return self._status("rate", judgement, {"fused_rate_hz": rate_hz})
+        values = {f"fused_{topic}_subscribers": count for topic, count in subscribers.items()}
+        return self._status("rate", judgement, {"fused_rate_hz": rate_hz, **values})
 
     def _latency_status(self, parameters: FusionParameters) -> DiagnosticStatus:
         latency = self._latency.percentiles()

@@ -364,7 +364,13 @@ class FusionNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         try:
-            array = self._monitor.collect(time.monotonic_ns(), self._settings)
+            publishers = {
+                "image": self._fused_publisher,
+                "info": self._fused_info_publisher,
+                "compressed": self._fused_compressed_publisher,
+            }
+            subscribers = {topic: publisher.get_subscription_count() for topic, publisher in publishers.items()}
+            array = self._monitor.collect(time.monotonic_ns(), self._settings, subscribers)
             array.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics_publisher.publish(array)
         except Exception as error:  # as for an image

@@ -268,7 +268,7 @@ class Recorder(Node):
                 self._unpaired.append((now_ns, int(values.get("rgb_unpaired", 0))))
 
     def _tick(self) -> None:
-        if not self._seen and self.count_publishers("fused/image_raw"):
+        if not self._seen and fusion_values(self._statuses, "rate").get("fused_image_subscribers"):
             self._watch_cameras()  # the player waits for this: from now on nothing of the stream is missed
         now_ns = time.monotonic_ns()
         if self._ended_at_ns is None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from refinefuse_ros.image.files import SourceError, read_labels, read_rgb, read_thermal
+from refinefuse_ros.image.files import PairedFiles, SourceError, match_sources, read_labels, read_rgb, read_thermal
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -101,3 +101,23 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes):
             read(path)
     with pytest.raises(SourceError, match="not a readable image"):
         read_rgb(tmp_path)
+
+
+def test_images_and_videos_of_two_folders_are_matched_apart(tmp_path: Path):
+    for name in ("thermal/a.mp4", "rgb/a.AVI", "thermal/a.png", "rgb/a.jpg", "thermal/b.png", "rgb/b.mp4", "rgb/c.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    thermal, rgb = tmp_path / "thermal", tmp_path / "rgb"
+    found = match_sources(thermal, rgb)
+    assert found.stills == [PairedFiles("a", thermal / "a.png", rgb / "a.jpg")]
+    assert found.clips == [PairedFiles("a", thermal / "a.mp4", rgb / "a.AVI")]
+    assert match_sources(thermal / "a.mp4", rgb / "b.mp4").clips == [PairedFiles("b", thermal / "a.mp4", rgb / "b.mp4")]
+    assert match_sources(thermal / "a.png", rgb / "a.jpg").clips == []
+
+
+def test_folders_without_a_common_name_are_named_with_what_they_hold(tmp_path: Path):
+    for name in ("thermal/a.mp4", "rgb/b.mp4", "rgb/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(SourceError, match=r"thermal \(1 files\) and .*rgb \(2 files\); .*\.mp4.*\.png"):
+        match_sources(tmp_path / "thermal", tmp_path / "rgb")

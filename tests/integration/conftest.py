@@ -49,6 +49,10 @@ class Process:
     def output(self) -> str:
         return self._log.read_text()
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def interrupt(self, number: int = signal.SIGINT) -> None:
         self._process.send_signal(number)
 
@@ -101,7 +105,17 @@ class Rig:
         self.publishers[topic].publish(message)
 
     def matched(self) -> bool:
+        """Whether somebody hears each of the rig's cameras."""
         return all(publisher.get_subscription_count() >= 1 for publisher in self.publishers.values())
+
+    def hears_fusion(self, subscribers: int = 1) -> bool:
+        """Whether the fusion node knows that many readers of its images and infos, the rig's own among them.
+
+        The node alone can tell: a reader knows a writer before the writer knows it, and until then hears nothing.
+        """
+        return all(
+            int(self.value("rate", f"fused_{topic}_subscribers") or 0) >= subscribers for topic in ("image", "info")
+        )
 
     def spin_until(self, condition: Callable[[], bool], timeout_s: float = WAIT_S) -> bool:
         """Handle callbacks until the condition holds; whether it came to hold in time."""

@@ -54,7 +54,7 @@ def test_the_fusion_node_fuses_a_bag_in_its_own_time(rig, tmp_path: Path) -> Non
     write_bag(Numbered(20), tmp_path / "bag", rgb_encoding="bayer_rggb8")
     clocks = collect(rig, Clock, "/clock")
     rig.start("fusion_node", model="nano", use_sim_time=True, engine__width=64, engine__height=48)
-    assert rig.spin_until(lambda: "fusion: frames" in rig.statuses), rig.output()  # so the rig hears what it publishes
+    assert rig.spin_until(rig.hears_fusion), rig.output()
     process = rig.start("bag_player", bag=str(tmp_path / "bag"), clock=True, exit_at_end=True, wait_for_subscribers=1)
     playback = "bag_player: playback"
     assert rig.spin_until(lambda: rig.statuses.get(playback, {}).get("finished") == "True"), rig.output()
