@@ -48,14 +48,26 @@ def wait_for_subscribers(publishers: Sequence[Publisher], count: int, stop: thre
     return not stop.wait(SETTLE_S)
 
 
-def start_thread(work: Callable[[], None], on_error: Callable[[UserError], None]) -> threading.Thread:
-    """Start `work` on a thread; what it raises goes to `on_error`. One that dies unheard leaves its node waiting."""
+def start_thread(
+    work: Callable[[], None],
+    on_error: Callable[[UserError], None],
+    at_end: Callable[[], object] = lambda: None,
+) -> threading.Thread:
+    """Start `work` on a thread; one that dies unheard leaves its node waiting.
+
+    Args:
+        work: what it raises goes to `on_error`.
+        on_error: called on the thread.
+        at_end: called on the thread in any case, after `on_error`.
+    """
 
     def run() -> None:
         try:
             work()
         except Exception as error:
             on_error(error if isinstance(error, UserError) else UserError(in_words(error)))
+        finally:
+            at_end()
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -77,7 +89,7 @@ class ReadAhead(Generic[T]):
         self._items = items
         self._ready: queue.Queue[T | None] = queue.Queue(ahead)
         self._stop = threading.Event()
-        self._thread = start_thread(self._take_all, on_error)
+        self._thread = start_thread(self._take_all, on_error, at_end=lambda: self._put(None))
 
     def __iter__(self) -> Iterator[T]:
         while (item := self._ready.get()) is not None:
@@ -93,13 +105,10 @@ class ReadAhead(Generic[T]):
         self._ready.put_nowait(None)
 
     def _take_all(self) -> None:
-        try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICENESS)
-            for item in self._items:
-                if not self._put(item):
-                    return
-        finally:
-            self._put(None)  # or whoever waits for an item would wait for ever
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICENESS)
+        for item in self._items:
+            if not self._put(item):
+                return
 
     def _put(self, item: T | None) -> bool:
         """Whether there was room before the end."""
