@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -138,10 +139,20 @@ def alive(process_id: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("after_s", [0.5, 4.0])
-def test_ctrl_c_ends_every_process(tmp_path: Path, after_s: float) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_ctrl_c_ends_every_process(tmp_path: Path, streaming: bool) -> None:
+    """As soon as they were started, while they import what they need; and when they are at work."""
     demo = subprocess.Popen(demo_command(tmp_path, "--seconds", "60"), stderr=subprocess.PIPE, text=True)
-    time.sleep(after_s)
+    wait_until(lambda: len(children_of(demo.pid)) == 3)
+    if streaming:
+        wait_until(lambda: "playing synthetic" in (tmp_path / "camera_player.log").read_text())
     children = children_of(demo.pid)
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=10)
