@@ -63,7 +63,7 @@ def pairs_settle(node: fusion_node.FusionNode, published: int, failed: int) -> b
 
 
 def engine_status(node: fusion_node.FusionNode) -> tuple[int, str, dict[str, str]]:
-    array = node._monitor.collect(time.monotonic_ns(), node._settings)
+    array = node._monitor.collect(time.monotonic_ns(), node._settings, {})
     (status,) = (status for status in array.status if status.name == "fusion: engine")
     return status.level[0], status.message, {pair.key: pair.value for pair in status.values}
 
