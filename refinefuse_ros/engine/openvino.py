@@ -15,6 +15,7 @@ from openvino.properties import hint
 from refinefuse_ros.engine.artifacts import ModelFiles
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo, check_precision, padded_shape
 from refinefuse_ros.engine.ir import check_ir
+from refinefuse_ros.engine.openvino_quantized import is_quantized, join_dequantization
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
@@ -52,7 +53,7 @@ class OpenVinoEngine(Engine):
         core = shared_core()
         device = "CPU" if device == "auto" else device
         graph = _read_graph(core, path)
-        quantized = _is_quantized(graph)
+        quantized = is_quantized(graph)
         if manifest and (manifest.key.precision == "int8") != quantized:
             raise EngineError(
                 f"{path.name} is not what it says: its manifest says {manifest.key.precision} but it is"
@@ -119,7 +120,7 @@ def shared_core() -> ov.Core:
 
 
 def _read_graph(core: ov.Core, path: Path) -> ov.Model:
-    """Parse the file and hold it against the contract: two uint8 planes in, one out."""
+    """Parse the file, hold it against the contract (two uint8 planes in, one out), and have it computed rightly."""
     try:
         graph = core.read_model(path)
     except RuntimeError as error:
@@ -134,6 +135,7 @@ def _read_graph(core: ov.Core, path: Path) -> ov.Model:
             f"The graph {path} has {described}, not the uint8 planes thermal, visible and fused;"
             " export it with 'refinefuse export'."
         )
+    join_dequantization(graph)
     return graph
 
 
@@ -163,11 +165,6 @@ def _size_multiple(graph: ov.Model, path: Path) -> int:
     if multiple < 1:
         raise EngineError(f"The graph {path} does not say its size_multiple; export it with 'refinefuse export'.")
     return multiple
-
-
-def _is_quantized(graph: ov.Model) -> bool:
-    """Whether it holds quantised tensors, which OpenVINO reads as this operation from ONNX and IR alike."""
-    return any(operation.get_type_name() == "FakeQuantize" for operation in graph.get_ops())
 
 
 def _built_precision(compiled: ov.CompiledModel) -> str:

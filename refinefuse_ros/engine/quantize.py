@@ -58,6 +58,8 @@ def quantize_ir(model: ov.Model, pairs: Sequence[Planes]) -> ov.Model:
 def quantize_onnx(content: bytes, pairs: Sequence[Planes]) -> bytes:
     """Quantise an ONNX graph by QuantizeLinear and DequantizeLinear nodes, signed and symmetric as TensorRT wants them.
 
+    OpenVINO's own reading of it is computed wrongly on most CPUs; `openvino_quantized.join_dequantization` mends that.
+
     Args:
         content: a serialised deployable graph in fp32.
         pairs: as for `quantize_ir`.

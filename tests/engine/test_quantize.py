@@ -10,6 +10,7 @@ import openvino as ov
 import pytest
 
 from refinefuse_ros.engine.artifacts import find_model
+from refinefuse_ros.engine.openvino_quantized import join_dequantization
 from refinefuse_ros.evaluation.comparing import sample_pairs
 from refinefuse_ros.image.frame import ImageSize
 
@@ -21,6 +22,7 @@ SIZE = ImageSize(128, 96)
 def fuse(model: ov.Model, planes: list[np.ndarray]) -> np.ndarray:
     shape = [1, 1, SIZE.height, SIZE.width]
     model.reshape({"thermal": shape, "visible": shape})
+    join_dequantization(model)
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled([plane[None, None] for plane in planes])["fused"].astype(int)
 
