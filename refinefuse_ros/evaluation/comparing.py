@@ -72,8 +72,15 @@ def spread(items: Iterable[Item], count: int) -> list[Item]:
     return kept[:: -(-len(kept) // count) or 1]
 
 
-def compare(exported: Engine, reference: Engine, sample: Sample) -> Comparison:
+def compare(exported: Engine, reference: Engine, sample: Sample, calibrated_on_its_kind: bool = False) -> Comparison:
     """Run an exported model and torch in fp32 on the same pairs.
+
+    Args:
+        exported: the model as it will run.
+        reference: torch, or what stands in for it.
+        sample: the pairs.
+        calibrated_on_its_kind: whether int8's ranges were found on pairs of the same source: a difference then has
+            another cause.
 
     Raises:
         UserError: the pictures differ by more than the precision explains.
@@ -90,10 +97,14 @@ def compare(exported: Engine, reference: Engine, sample: Sample) -> Comparison:
     quantized = info.precision == "int8"
     allowed = _ALLOWED_MEAN_DIFFERENCE_INT8 if quantized else _ALLOWED_MEAN_DIFFERENCE
     if mean > allowed:
-        calibrate = "calibrate with pairs like those that are to be fused, or " if quantized else ""
+        advice = "export it in a wider precision, or train it again"
+        if quantized and calibrated_on_its_kind:
+            advice = f"it does not stand int8, or {info.backend} computes int8 wrongly on this {info.device}; {advice}"
+        elif quantized:
+            advice = f"calibrate with pairs like those that are to be fused, or {advice}"
         raise UserError(
             f"The exported model differs from {reference.info.backend} by {mean:.3f} grey levels on average, where"
-            f" {allowed} is allowed; {calibrate}export it in a wider precision, or train it again."
+            f" {allowed} is allowed; {advice}."
         )
     columns = [asdict(summarize(list(column))) for column in zip(*scores, strict=True)]
     return Comparison(

@@ -117,6 +117,20 @@ def test_int8_is_quantised_close_to_torch_and_runs_as_such(format: str, tmp_path
         create_engine(EngineRequest(model=str(model), backend="openvino", precision="fp32"), SIZE)
 
 
+@pytest.mark.parametrize(("alike", "advice"), [(False, "calibrate with pairs like"), (True, "does not stand int8")])
+def test_a_calibration_on_the_pairs_of_the_comparison_is_not_blamed(
+    alike: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.setattr(comparing, "_ALLOWED_MEAN_DIFFERENCE_INT8", -1.0)
+    mine = tmp_path / "mine"
+    write_pairs(mine, 1)
+    with pytest.raises(UserError, match=advice):
+        export_model(
+            "nano", "openvino", "int8", SIZE, tmp_path / "m.xml", calibration=mine, pairs=mine if alike else None
+        )
+
+
 def test_the_most_sensitive_of_the_shipped_models_stands_int8(tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     report = export_model("base", "openvino", "int8", SIZE, tmp_path / "m.xml")

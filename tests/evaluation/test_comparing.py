@@ -72,8 +72,15 @@ def test_how_much_may_differ_depends_on_the_precision() -> None:
     ):
         compare(Shifted(1, "fp16"), Shifted(0), sample())
     assert compare(Shifted(1, "int8"), Shifted(0), sample()).mean_difference == 1.0
-    with pytest.raises(UserError, match=r"2\.000 grey levels .*; calibrate with pairs like those"):
+
+
+def test_calibration_is_blamed_only_where_it_can_be_the_cause() -> None:
+    with pytest.raises(UserError, match=r"2\.000 grey levels .*; calibrate with pairs like those that are to be fused"):
         compare(Shifted(2, "int8"), Shifted(0), sample())
+    with pytest.raises(UserError, match=r"is allowed; it does not stand int8, or stand-in computes int8 wrongly"):
+        compare(Shifted(2, "int8"), Shifted(0), sample(), calibrated_on_its_kind=True)
+    with pytest.raises(UserError, match=r"0\.1 is allowed; export it in a wider precision, or train it again\.$"):
+        compare(Shifted(1, "fp16"), Shifted(0), sample(), calibrated_on_its_kind=True)
 
 
 def test_changes_are_in_per_cent_of_what_torch_reaches() -> None:

@@ -97,14 +97,17 @@ class _Task:
         height, width = padded_shape(self.working_size, properties_of(graph).size_multiple)
         return sample_pairs(self.calibration, ImageSize(width, height), _CALIBRATION_PAIRS)
 
-    def compare(self, start: Callable[[], Engine]) -> Comparison:
-        """Hold the engine that `start` makes against torch; without torch or weights, against the graph in OpenVINO."""
+    def compare(self, start: Callable[[], Engine], calibrated: bool = False) -> Comparison:
+        """Hold the engine that `start` makes against torch; without torch or weights, against the graph in OpenVINO.
+
+        `calibrated` is whether this task has calibrated it.
+        """
         sample = sample_pairs(self.pairs, self.working_size, _COMPARED_PAIRS)
         exported = start()
         try:
             reference = _reference(self.files, self.working_size)
             try:
-                return compare(exported, reference, sample)
+                return compare(exported, reference, sample, calibrated and self.calibration == self.pairs)
             finally:
                 reference.close()
         finally:
@@ -194,7 +197,8 @@ def _export_graph(task: _Task, output: Path) -> ExportReport:
             options = _calibrated_on(calibration)
             content = quantize.quantize_onnx(content, calibration.planes)
         graph.write_bytes(content)
-        comparison = task.compare(lambda: _on_openvino(ModelFiles(task.files.name, graph, None), task))
+        exported = ModelFiles(task.files.name, graph, None)
+        comparison = task.compare(lambda: _on_openvino(exported, task), calibrated=task.precision == "int8")
         manifest = _manifest(task, graph, "onnx", options, sha256_of(graph), started)
     manifest = replace(manifest, comparison=comparison)
     return _written("onnx", manifest, {output: content}, output.with_name(f"{output.name}.json"))
@@ -219,7 +223,7 @@ def _export_openvino(task: _Task, output: Path) -> ExportReport:
         manifest = _manifest(task, graph, IR_BACKEND, options, ir_sha256(structure), started)
         manifest_path.write_text(manifest.to_json())
         ir = ModelFiles(task.files.name, None, None, ir=structure)
-        comparison = task.compare(lambda: _on_openvino(ir, task))
+        comparison = task.compare(lambda: _on_openvino(ir, task), calibrated=task.precision == "int8")
         made = [weights.read_bytes(), structure.read_bytes()]
     manifest = replace(manifest, comparison=comparison)
     structure, weights, manifest_path = ir_files(output)
