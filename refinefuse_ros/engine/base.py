@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
+
+if TYPE_CHECKING:
+    from refinefuse_ros.engine.artifacts import ModelFiles
 
 MINIMUM_SIDE_PX = 32
 
@@ -31,7 +35,9 @@ class EngineInfo:
         model: the model's name ("nano") or the stem of its file.
         artifact_sha256: hash of the file that was loaded (of an OpenVINO IR: of both its files).
         size: the image size that the engine was built for.
-        reason: why this backend was chosen, one sentence.
+        reason: why this backend was chosen, one sentence; and where there is no proof, why.
+        proof_mean_difference: how far its picture of the built-in scene is from the reference on average, in grey
+            levels (`proof.py`); None where nothing was proven.
     """
 
     backend: str
@@ -41,6 +47,7 @@ class EngineInfo:
     artifact_sha256: str
     size: ImageSize
     reason: str = ""
+    proof_mean_difference: float | None = None
 
     def to_dict(self) -> dict[str, str]:
         return {
@@ -51,6 +58,7 @@ class EngineInfo:
             "artifact_sha256": self.artifact_sha256,
             "size": str(self.size),
             "reason": self.reason,
+            "proof_mean_difference": "" if self.proof_mean_difference is None else f"{self.proof_mean_difference:.4f}",
         }
 
 
@@ -68,6 +76,12 @@ def padded_shape(size: ImageSize, size_multiple: int) -> tuple[int, int]:
     """(H, W) of the planes that a graph takes for images of a size: each side rounded up to the graph's multiple."""
     height, width = (side + -side % size_multiple for side in (size.height, size.width))
     return height, width
+
+
+def padded(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A plane extended to (H, W) at the bottom and the right by repeating its edge."""
+    bottom, right = (wanted - side for wanted, side in zip(shape, plane.shape, strict=True))
+    return np.pad(plane, ((0, bottom), (0, right)), mode="edge")
 
 
 def check_precision(backend: str, graph: str, precision: str, available: Sequence[str]) -> None:
@@ -100,6 +114,20 @@ class Engine(ABC):
         self.info = info
         self._padded_shape = padded_shape(info.size, size_multiple)
         self._needs_padding = self._padded_shape != (info.size.height, info.size.width)
+
+    @classmethod
+    def automatic_precisions(cls, files: ModelFiles, device: str) -> Sequence[str]:
+        """What "auto" is for a model on a device, best first: a precision that does not work is followed by the next.
+
+        Raises:
+            EngineError: the model has not what this engine runs.
+        """
+        return ("auto",)
+
+    def proven(self, mean_difference: float | None, why_not: str = "") -> None:
+        """Take note of the proof: its mean difference in grey levels, or why there is none."""
+        reason = "; ".join(filter(None, (self.info.reason, f"not proven, since {why_not}" if why_not else "")))
+        self.info = replace(self.info, reason=reason, proof_mean_difference=mean_difference)
 
     @property
     def size(self) -> ImageSize:
@@ -136,8 +164,7 @@ class Engine(ABC):
     def _pad(self, plane: np.ndarray) -> np.ndarray:
         if not self._needs_padding:  # an 8-bit grey message is a read-only view, which OpenVINO cannot share
             return np.require(plane, requirements="CW")
-        bottom, right = (padded - side for padded, side in zip(self._padded_shape, plane.shape, strict=True))
-        return np.pad(plane, ((0, bottom), (0, right)), mode="edge")
+        return padded(plane, self._padded_shape)
 
     @abstractmethod
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:

@@ -145,7 +145,7 @@ class EngineCache:
 
     def _load(self, key: EngineKey) -> BuiltEngine | str:
         """The engine, or why there is none."""
-        if problem := _not_private(self._folder):
+        if problem := not_private(self._folder):
             return problem
         artifact, manifest_path = self._paths(key)
         try:
@@ -181,8 +181,8 @@ class EngineCache:
         """Keep an engine; returns a sentence if that cannot be done, which harms nothing but the next start."""
         artifact, manifest_path = self._paths(engine.manifest.key)
         try:
-            self._folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
-            if problem := _not_private(self._folder):
+            make_private(self._folder)
+            if problem := not_private(self._folder):
                 return f"it was not kept ({problem})"
             write_together({artifact: engine.content, manifest_path: engine.manifest.to_json().encode()})
         except OSError as error:
@@ -193,8 +193,17 @@ class EngineCache:
         return self._folder / f"{key.name}.engine", self._folder / f"{key.name}.json"
 
 
-def _not_private(folder: Path) -> str:
-    """Why the folder must not be trusted; empty if it may be, or is not there."""
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else may write to, if it is not there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
+
+
+def not_private(folder: Path) -> str:
+    """Why a folder must not be trusted; empty if it may be, or is not there."""
     try:
         status = folder.stat()
     except OSError:

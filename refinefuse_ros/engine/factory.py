@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -14,7 +15,8 @@ from refinefuse_ros.engine.base import Engine, EngineError, check_size
 from refinefuse_ros.engine.building import BuildStoppedError, BuildTicket
 from refinefuse_ros.engine.cache import EngineNotBuiltError
 from refinefuse_ros.engine.cuda import has_gpu, load_driver
-from refinefuse_ros.errors import one_line
+from refinefuse_ros.engine.proof import References, prove
+from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.image.frame import ImageSize
 
 
@@ -30,6 +32,7 @@ class Backend:
         builds: its engines are built on this machine and kept in the cache.
         automatic: `auto` considers it.
         counts_threads: its engine can be told how many CPU threads to use.
+        runs: what of a model it runs, "graph", "weights" or "nothing"; `prove` holds its engine against that.
     """
 
     module: str
@@ -39,6 +42,7 @@ class Backend:
     builds: bool = False
     automatic: bool = True
     counts_threads: bool = False
+    runs: str = "graph"
 
 
 BACKENDS = {
@@ -56,11 +60,16 @@ BACKENDS = {
         needs_gpu=True,
         builds=True,
         automatic=False,
+        runs="weights",
     ),
-    "torch_cuda": Backend("refinefuse_ros.engine.torch_cuda", "TorchCudaEngine", ("torch",), needs_gpu=True),
+    "torch_cuda": Backend(
+        "refinefuse_ros.engine.torch_cuda", "TorchCudaEngine", ("torch",), needs_gpu=True, runs="weights"
+    ),
     "openvino": Backend("refinefuse_ros.engine.openvino", "OpenVinoEngine", ("openvino",), counts_threads=True),
-    "torch": Backend("refinefuse_ros.engine.torch", "TorchEngine", ("torch",)),
-    "laplacian": Backend("refinefuse_ros.engine.laplacian", "LaplacianEngine", ("cv2",), automatic=False),
+    "torch": Backend("refinefuse_ros.engine.torch", "TorchEngine", ("torch",), runs="weights"),
+    "laplacian": Backend(
+        "refinefuse_ros.engine.laplacian", "LaplacianEngine", ("cv2",), automatic=False, runs="nothing"
+    ),
 }
 """In the order in which `auto` tries them."""
 
@@ -94,10 +103,11 @@ def create_engine(
     why: str = "",
     ticket: BuildTicket | None = None,
 ) -> Engine:
-    """Build and warm up the engine that `request` asks for.
+    """Build, warm up and prove (`proof.py`) the engine that `request` asks for.
 
     Args:
-        request: what to run; `backend="auto"` takes the first of `BACKENDS` that can be built.
+        request: what to run; `backend="auto"` takes the first of `BACKENDS` that works, and `precision="auto"` the
+            first of a backend's own that does.
         size: of the images; one engine serves one size.
         exclude: backends not to use, because they failed before.
         not_built: takes the backends that were passed over because their engine has to be built first and
@@ -106,7 +116,7 @@ def create_engine(
         ticket: stops what is being built, and is told of it.
 
     Returns:
-        A warm engine whose `info.reason` says why it was chosen.
+        A warm and proven engine whose `info.reason` says why it was chosen, and what was passed over.
 
     Raises:
         BuildStoppedError: the ticket was stopped while an engine was being built.
@@ -118,11 +128,12 @@ def create_engine(
     files = find_model(request.model)
     chosen = automatic_backends() if request.backend == "auto" else [request.backend]
     passed_over = [f"{name} failed before" for name in chosen if name in exclude]
+    references = References(files, size)
     for name in chosen:
         if name in exclude:
             continue
         try:
-            engine = _build(name, files, size, request, ticket)
+            engine, refused = _build(name, files, size, request, references, ticket)
         except BuildStoppedError:
             raise
         except EngineError as error:
@@ -132,6 +143,7 @@ def create_engine(
             if not_built is not None and isinstance(error, EngineNotBuiltError):
                 not_built[name] = error.why
             continue
+        passed_over += [f"{name} in {refusal}" for refusal in refused]
         chosen_as = why or ("asked for" if request.backend != "auto" else "first usable backend")
         passed = f"passed over {'; '.join(passed_over)}" if passed_over else ""
         engine.info = replace(engine.info, reason="; ".join(filter(None, (chosen_as, engine.info.reason, passed))))
@@ -145,7 +157,44 @@ def automatic_backends() -> list[str]:
     return [name for name, backend in BACKENDS.items() if backend.automatic and (gpu or not backend.needs_gpu)]
 
 
-def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest, ticket: BuildTicket | None) -> Engine:
+def _build(
+    name: str,
+    files: ModelFiles,
+    size: ImageSize,
+    request: EngineRequest,
+    references: References,
+    ticket: BuildTicket | None,
+) -> tuple[Engine, list[str]]:
+    """A backend's warm and proven engine in the precision asked for, or the best of its own that works.
+
+    Returns:
+        The engine; and to each precision that does not work its name and why, as a part of a sentence.
+
+    Raises:
+        EngineError: it works in none.
+    """
+    engine_class = _load(name)
+    precisions: Sequence[str] = (request.precision,)
+    if request.precision == "auto":
+        with _naming_failures(name):
+            precisions = engine_class.automatic_precisions(files, request.device)
+    refused: list[str] = []
+    sentences: dict[str, EngineError] = {}
+    for precision in precisions:
+        asked = replace(request, precision=precision)
+        try:
+            return _start(name, engine_class, files, size, asked, references, ticket), refused
+        except (EngineNotBuiltError, BuildStoppedError):
+            raise
+        except EngineError as error:
+            refused.append(f"{precision}: {one_line(error)}")
+            sentences[str(error)] = error
+    if len(sentences) == 1:  # it is not for the precision's sake
+        raise next(iter(sentences.values()))
+    raise EngineError(f"{name} runs {files.name} in no precision: {'; '.join(refused)}.")
+
+
+def _load(name: str) -> type[Engine]:
     backend = BACKENDS[name]
     if backend.needs_gpu:
         load_driver()  # says what is missing before anything heavy is imported
@@ -155,21 +204,66 @@ def _build(name: str, files: ModelFiles, size: ImageSize, request: EngineRequest
             " install it as docs/deploy.md says, or use another backend."
         )
     try:
-        engine_class = getattr(import_module(backend.module), backend.engine_class)
-    except (ImportError, OSError, RuntimeError) as error:  # the package is there, something that it needs is not
+        engine_class: type[Engine] = getattr(import_module(backend.module), backend.engine_class)
+    except Exception as error:  # the package is there, something that it needs is not, or it is of another version
         raise EngineError(
-            f"The backend {name} does not load ({one_line(error)}); install what is missing, or use another backend."
+            f"The backend {name} does not load ({_named(error)}); install what is missing, or use another backend."
         ) from error
+    return engine_class
+
+
+def _start(
+    name: str,
+    engine_class: type[Engine],
+    files: ModelFiles,
+    size: ImageSize,
+    request: EngineRequest,
+    references: References,
+    ticket: BuildTicket | None,
+) -> Engine:
+    """Construct, warm up and prove.
+
+    Raises:
+        EngineError: that failed, by whatever a library raises.
+    """
+    backend = BACKENDS[name]
     options: dict[str, Any] = {"rebuild": request.rebuild, "ticket": ticket} if backend.builds else {}
     if backend.counts_threads:
         options["threads"] = request.threads
+    with _naming_failures(name):
+        engine = engine_class(files, size, request.precision, request.device, **options)
+        try:
+            engine.warm_up()
+            engine.proven(*astuple(prove(engine, backend.runs, references)))
+        except BaseException:
+            engine.close()
+            raise
+    return engine
+
+
+@contextmanager
+def _naming_failures(name: str) -> Iterator[None]:
+    """Has whatever a backend's library raises in the block pass `auto` over that backend.
+
+    Raises:
+        EngineError: instead.
+    """
     try:
-        engine: Engine = engine_class(files, size, request.precision, request.device, **options)
+        yield
+    except UserError:
+        raise
     except OSError as error:
         raise EngineError(f"The backend {name} cannot read the model ({one_line(error)}); check its files.") from error
-    try:
-        engine.warm_up()
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    except Exception as error:
+        raise EngineError(
+            f"The backend {name} does not start ({_named(error)}); install another version of its library, or use"
+            " another backend."
+        ) from error
+
+
+def _named(error: Exception) -> str:
+    """What an error says, with its kind where that alone does not tell what it is about."""
+    said = one_line(error)
+    if said and isinstance(error, (ImportError, OSError)):
+        return said
+    return ": ".join(filter(None, (type(error).__name__, said)))

@@ -104,6 +104,8 @@ class Manifest:
         build_seconds: how long building took.
         comparison: with torch; None where that was not made, as by a node that builds for itself.
         gpu_memory_bytes: what the engine takes on the GPU with its buffers; None where it never ran on one.
+        proof_mean_difference: how far its picture of the built-in scene is from the reference on average, in grey
+            levels (`proof.py`); None where it has not run yet.
     """
 
     key: EngineKey
@@ -114,6 +116,7 @@ class Manifest:
     build_seconds: float
     comparison: Comparison | None = None
     gpu_memory_bytes: int | None = None
+    proof_mean_difference: float | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -160,6 +163,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "build_seconds": (int, float),
     "comparison": (Comparison, type(None)),
     "gpu_memory_bytes": (int, type(None)),
+    "proof_mean_difference": (int, float, type(None)),
     "reference": (str,),
     "ran_on": (str,),
     "pairs": (str,),

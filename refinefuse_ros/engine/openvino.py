@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
 _PRECISIONS = {"fp32": ov.Type.f32, "fp16": ov.Type.f16, "bf16": ov.Type.bf16}
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+_QUANTIZED = (b"QuantizeLinear", b"FakeQuantize")
 _INPUTS, _OUTPUT = ("thermal", "visible"), "fused"
 
 
@@ -52,31 +56,25 @@ class OpenVinoEngine(Engine):
         path = files.ir or files.required_graph()
         core = shared_core()
         device = "CPU" if device == "auto" else device
-        graph = _read_graph(core, path)
+        graph = read_graph(path)
         quantized = is_quantized(graph)
+        join_dequantization(graph)
         if manifest and (manifest.key.precision == "int8") != quantized:
             raise EngineError(
                 f"{path.name} is not what it says: its manifest says {manifest.key.precision} but it is"
                 f" {'' if quantized else 'not '}quantised; export it again."
             )
         check_precision("OpenVINO", path.name, precision, ("int8",) if quantized else tuple(_PRECISIONS))
-        size_multiple = _size_multiple(graph, path)
-        shape = [1, 1, *padded_shape(size, size_multiple)]
+        multiple = size_multiple(graph, path)
+        shape = [1, 1, *padded_shape(size, multiple)]
         _check_shape(graph, path.name, shape, size)
         try:
             graph.reshape(dict.fromkeys(_INPUTS, shape))
-            fastest = "bf16" if "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES") else "fp32"
+            floats = _float_precisions(core, device)
             if precision == "auto":
-                precision = "int8" if quantized else fastest
-            compiled = core.compile_model(
-                graph,
-                device,
-                {
-                    hint.performance_mode: hint.PerformanceMode.LATENCY,
-                    hint.inference_precision: _PRECISIONS[fastest if precision == "int8" else precision],
-                    **(_limited_to(threads) if device == "CPU" and threads else {}),
-                },
-            )
+                precision = "int8" if quantized else floats[0]
+            options = _limited_to(threads) if device == "CPU" and threads else {}
+            compiled = _compile(core, graph, device, floats if precision == "int8" else (precision,), options)
             device_name = core.get_property(device, properties.device.full_name)
         except RuntimeError as error:
             raise EngineError(
@@ -91,8 +89,19 @@ class OpenVinoEngine(Engine):
             )
         digest = manifest.artifact_sha256 if manifest else sha256_of(path)
         info = EngineInfo("openvino", device_name, built, files.name, digest, size)
-        super().__init__(info, size_multiple)
+        super().__init__(info, multiple)
         self._request = compiled.create_infer_request()
+
+    @classmethod
+    def automatic_precisions(cls, files: ModelFiles, device: str) -> Sequence[str]:
+        # An operation's name stands in the file as it is; an IR must be held against its manifest before it is read.
+        content = (files.ir or files.required_graph()).read_bytes()
+        if any(mark in content for mark in _QUANTIZED):
+            return ("int8",)
+        try:
+            return _float_precisions(shared_core(), "CPU" if device == "auto" else device)
+        except RuntimeError:  # there is no such device, as the engine will say
+            return ("auto",)
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
         inputs = {
@@ -119,10 +128,14 @@ def shared_core() -> ov.Core:
     return ov.Core()
 
 
-def _read_graph(core: ov.Core, path: Path) -> ov.Model:
-    """Parse the file, hold it against the contract (two uint8 planes in, one out), and have it computed rightly."""
+def read_graph(path: Path) -> ov.Model:
+    """Parse an ONNX file or an IR, as it is, and hold it against the contract: two uint8 planes in, one out.
+
+    Raises:
+        EngineError: it is not readable, or has other inputs.
+    """
     try:
-        graph = core.read_model(path)
+        graph = shared_core().read_model(path)
     except RuntimeError as error:
         kind = "IR" if path.suffix == ".xml" else "ONNX file"
         raise EngineError(
@@ -135,8 +148,28 @@ def _read_graph(core: ov.Core, path: Path) -> ov.Model:
             f"The graph {path} has {described}, not the uint8 planes thermal, visible and fused;"
             " export it with 'refinefuse export'."
         )
-    join_dequantization(graph)
     return graph
+
+
+def _float_precisions(core: ov.Core, device: str) -> tuple[str, ...]:
+    """The floating-point precisions worth trying on a device, fastest first."""
+    return ("bf16", "fp32") if "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES") else ("fp32",)
+
+
+def _compile(
+    core: ov.Core, graph: ov.Model, device: str, precisions: Sequence[str], options: dict[str, Any]
+) -> ov.CompiledModel:
+    """Compile in the first of these precisions in which OpenVINO can; a processor may lack what it takes for one.
+
+    Raises:
+        RuntimeError: it can in none.
+    """
+    options = {hint.performance_mode: hint.PerformanceMode.LATENCY, **options}
+    *first, last = precisions
+    for precision in first:
+        with suppress(RuntimeError):
+            return core.compile_model(graph, device, {**options, hint.inference_precision: _PRECISIONS[precision]})
+    return core.compile_model(graph, device, {**options, hint.inference_precision: _PRECISIONS[last]})
 
 
 def _limited_to(threads: int) -> dict[str, Any]:
@@ -156,8 +189,12 @@ def _check_shape(graph: ov.Model, name: str, shape: list[int], size: ImageSize) 
             )
 
 
-def _size_multiple(graph: ov.Model, path: Path) -> int:
-    """What a graph says that the sides of its planes are multiples of (pixels)."""
+def size_multiple(graph: ov.Model, path: Path) -> int:
+    """What a graph says that the sides of its planes are multiples of (pixels).
+
+    Raises:
+        EngineError: it does not say.
+    """
     try:
         multiple = int(graph.get_rt_info(["framework", "size_multiple"]).astype(str))
     except (RuntimeError, ValueError):  # it says nothing, or no number
@@ -172,19 +209,29 @@ def _built_precision(compiled: ov.CompiledModel) -> str:
 
     A quantised network is int8 as soon as some run in it: the others were left out on purpose.
     """
-    names = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
     counts: dict[str, int] = {}
     for node in compiled.get_runtime_model().get_ordered_ops():
         layer = node.get_rt_info()
         if "Convolution" in str(layer["layerType"].astype(str)):
-            runtime = str(layer["runtimePrecision"].astype(str)).lower()
-            precision = names.get(runtime, runtime)
+            precision = _layer_precision(layer)
             counts[precision] = counts.get(precision, 0) + 1
     if not counts:
         raise EngineError("The compiled graph has no convolution; it is not a RefineFuse network.")
     if "int8" in counts:
         return "int8"
     return max(counts, key=counts.__getitem__)
+
+
+def _layer_precision(layer: Any) -> str:
+    """The precision that a convolution computes in.
+
+    The name of the CPU's primitive ends with the type of the activations ("brgconv_avx2_f32"). `runtimePrecision` is
+    that of activations or weights, whichever is the narrower one, and weights of fp16 may be stored as such for a layer
+    that computes in fp32. Devices whose primitives have other names tell it by `runtimePrecision` alone.
+    """
+    *_, ending = str(layer["primitiveType"].astype(str)).lower().split("_")
+    runtime = str(layer["runtimePrecision"].astype(str)).lower()
+    return _NAMES.get(ending) or _NAMES.get(runtime, runtime)
 
 
 def _last_line(error: Exception) -> str:

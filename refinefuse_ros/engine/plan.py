@@ -16,9 +16,14 @@ from refinefuse_ros.engine.tensorrt_library import TensorRtLibrary
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
-PLAN_PRECISIONS = ("fp32", "fp16")
 _OPTIONS = "strongly typed, one static size, no TF32, capturable"
 _QUANTIZED = b"QuantizeLinear"
+
+
+def plan_precisions(graph: Path) -> tuple[str, ...]:
+    """What plans of a graph can be built in, fastest first."""
+    # An operator's name stands in the file as it is: reading a cached plan must not need the package onnx.
+    return ("int8",) if _QUANTIZED in graph.read_bytes() else ("fp16", "fp32")
 
 
 def plan_key(
@@ -45,15 +50,13 @@ def plan_key(
     Raises:
         EngineError: the graph cannot be had in this precision.
     """
-    # An operator's name stands in the file as it is: reading a cached plan must not need the package onnx.
-    quantized = _QUANTIZED in graph.read_bytes()
-    check_precision("TensorRT", graph.name, precision, ("int8",) if quantized else PLAN_PRECISIONS)
-    fastest = "int8" if quantized else "fp16"
+    available = plan_precisions(graph)
+    check_precision("TensorRT", graph.name, precision, available)
     return EngineKey(
         model=model,
         source_sha256=sha256_of(graph),
         size=str(size),
-        precision=fastest if precision == "auto" else precision,
+        precision=available[0] if precision == "auto" else precision,
         backend=library.backend,
         backend_version=library.version,
         gpu=ANY if library.serves_any_gpu_of_a_capability else gpu,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.cache import BuiltEngine, EngineCache
 from refinefuse_ros.engine.cuda import Gpu, Lane
 from refinefuse_ros.engine.manifest import EngineKey
-from refinefuse_ros.engine.plan import build_plan, plan_key
+from refinefuse_ros.engine.plan import build_plan, plan_key, plan_precisions
 from refinefuse_ros.engine.tensorrt_library import INPUTS, OUTPUT, PlanRefusedError, TensorRtLibrary, find_library
 from refinefuse_ros.image.frame import ImageSize
 
@@ -66,6 +67,7 @@ class TensorRtEngine(Engine):
             library = find_library()
             key = plan_key(library, files.name, graph, size, precision, self._gpu.name, self._gpu.capability)
             cache = cache or EngineCache()
+            self._key, self._cache = key, cache
             free_bytes = self._gpu.free_bytes()
             built, self._engine = _load_plan(library, graph, key, cache, rebuild == "auto", ticket)
             manifest = built.manifest
@@ -86,6 +88,14 @@ class TensorRtEngine(Engine):
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def automatic_precisions(cls, files: ModelFiles, device: str) -> Sequence[str]:
+        return plan_precisions(files.required_graph())
+
+    def proven(self, mean_difference: float | None, why_not: str = "") -> None:
+        super().proven(mean_difference, why_not)
+        self._cache.amend(self._key, proof_mean_difference=mean_difference)
 
     def _prepare(self, library: TensorRtLibrary) -> None:
         """Give the plan's tensors their addresses and record the CUDA graph."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -56,6 +56,10 @@ class TorchCudaEngine(Engine):
         except EngineError:
             self.close()
             raise
+
+    @classmethod
+    def automatic_precisions(cls, files: ModelFiles, device: str) -> Sequence[str]:
+        return ("fp16", "fp32")
 
     def _prepare(self) -> None:
         """Allocate the planes on both sides, warm up, and capture."""

@@ -75,6 +75,10 @@ class TorchTensorRtEngine(TorchCudaEngine):
             reason=self._built.note,
         )
 
+    def proven(self, mean_difference: float | None, why_not: str = "") -> None:
+        super().proven(mean_difference, why_not)
+        self._cache.amend(self._built.manifest.key, proof_mean_difference=mean_difference)
+
     def _prepare(self) -> None:
         program = self._load()
         holder, name = _compiled_part(self._network)

@@ -214,7 +214,7 @@ def test_gpus_that_the_library_does_not_know_are_refused(library: TensorRtLibrar
 
 
 def test_precisions_that_there_are_no_plans_of_are_refused(library: TensorRtLibrary, nano: Path) -> None:
-    with pytest.raises(EngineError, match=r"cannot run precision 'bf16' from \S+; use auto, fp32, fp16"):
+    with pytest.raises(EngineError, match=r"cannot run precision 'bf16' from \S+; use auto, fp16, fp32"):
         plan_key(library, "nano", nano, SIZE, "bf16", "", (8, 6))
     with pytest.raises(EngineError, match=r"'int8' from \S+; .* 'refinefuse export --format onnx --precision int8'"):
         plan_key(library, "nano", nano, SIZE, "int8", "", (8, 6))
