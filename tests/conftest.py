@@ -40,6 +40,14 @@ class FewPairs:
             yield ImagePair(thermal, "mono8", rgb, 1 / 20)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps what engines store out of the user's cache, and the user's cache out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def few_pairs() -> type[FewPairs]:
     return FewPairs

@@ -16,8 +16,8 @@ from typing import Any
 from refinefuse_ros import __version__
 from refinefuse_ros.commands.options import add_json, print_json
 from refinefuse_ros.engine.artifacts import SHIPPED_MODELS, find_model
-from refinefuse_ros.engine.base import EngineError
-from refinefuse_ros.engine.factory import BACKENDS, EngineRequest, create_engine
+from refinefuse_ros.engine.base import EngineError, EngineInfo
+from refinefuse_ros.engine.factory import BACKENDS, LAST_RESORT, EngineRequest, create_engine
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
@@ -130,7 +130,9 @@ def _backend(name: str) -> Finding:
         return Finding(f"engine {name}", Verdict.LESS, str(error))
     info = engine.info
     engine.close()
-    return Finding(f"engine {name}", Verdict.FINE, f"runs {info.model} in {info.precision} on {info.device}.")
+    return Finding(
+        f"engine {name}", Verdict.FINE, f"runs {info.model} in {info.precision} on {info.device}, {_proof(info)}."
+    )
 
 
 def _chosen_engine() -> Finding:
@@ -140,7 +142,16 @@ def _chosen_engine() -> Finding:
         return Finding("engine auto", Verdict.BROKEN, str(error))
     info = engine.info
     engine.close()
-    return Finding("engine auto", Verdict.FINE, f"takes {info.backend} ({info.reason}).")
+    return Finding(
+        "engine auto", Verdict.FINE, f"takes {info.backend} in {info.precision}, {_proof(info)} ({info.reason})."
+    )
+
+
+def _proof(info: EngineInfo) -> str:
+    """What the engine has shown, as a part of a sentence."""
+    if info.proof_mean_difference is None:
+        return "not proven" if info.backend != LAST_RESORT else "which computes no network: there is nothing to prove"
+    return f"proven to be {info.proof_mean_difference:.3f} grey levels from the reference"
 
 
 def _video() -> Finding:

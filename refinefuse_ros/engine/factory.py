@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -234,7 +234,7 @@ def _start(
         engine = engine_class(files, size, request.precision, request.device, **options)
         try:
             engine.warm_up()
-            engine.proven(*astuple(prove(engine, backend.runs, references)))
+            prove(engine, backend.runs, references)
         except BaseException:
             engine.close()
             raise

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -44,19 +43,6 @@ ALLOWED_MEAN_DIFFERENCE, ALLOWED_MEAN_DIFFERENCE_INT8 = 1.0, 2.0
 STORED_SIZE = ImageSize(640, 480)
 _SCENE = "scene 1"  # another one needs other references
 _DIGEST_BYTES = 32
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What an engine has shown.
-
-    Attributes:
-        mean_difference: of its picture from the reference, in grey levels; None where it could not be measured.
-        why_not: why it could not, as a part of a sentence.
-    """
-
-    mean_difference: float | None
-    why_not: str = ""
 
 
 def built_in_scene(size: ImageSize) -> tuple[np.ndarray, np.ndarray]:
@@ -117,8 +103,8 @@ class References:
         return sha256_of(self._files.required_weights()).encode() in graph.read_bytes()
 
 
-def prove(engine: Engine, runs: str, references: References) -> Proof:
-    """Hold an engine against the reference.
+def prove(engine: Engine, runs: str, references: References) -> None:
+    """Hold an engine against the reference; its `info` then says how near it came, or why there is no proof.
 
     Args:
         engine: ready to run.
@@ -130,11 +116,11 @@ def prove(engine: Engine, runs: str, references: References) -> Proof:
     """
     info = engine.info
     if runs == "nothing":
-        return Proof(None, f"{info.backend} computes no network")
+        return engine.proven(None, f"{info.backend} computes no network")
     if runs == "graph" or references.graph_is_of_weights:
         expected = references.of_graph
     elif info.backend == "torch" and info.device.startswith("CPU"):
-        return Proof(None, "there is no graph of these weights to hold torch against")
+        return engine.proven(None, "there is no graph of these weights to hold torch against")
     else:
         expected = references.of_weights
     found = engine.fuse(*built_in_scene(engine.size))
@@ -146,7 +132,7 @@ def prove(engine: Engine, runs: str, references: References) -> Proof:
             f" built-in scene is {mean:.2f} grey levels off on average, where {allowed:g} is allowed; use another"
             " precision or backend, or another version of its library."
         )
-    return Proof(mean)
+    return engine.proven(mean)
 
 
 def store_shipped_references() -> list[Path]:

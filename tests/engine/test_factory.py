@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from refinefuse_ros.engine import factory as factory_module
-from refinefuse_ros.engine.artifacts import find_model
+from refinefuse_ros.engine.artifacts import ModelFiles, find_model
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.building import BuildStoppedError
 from refinefuse_ros.engine.cuda import has_gpu
@@ -101,6 +102,82 @@ def test_a_backend_that_does_not_load_is_passed_over(error: Exception, monkeypat
     assert engine.info.backend == "openvino"
     reason = " ".join(str(error).split())
     assert f"torch_cuda: The backend torch_cuda does not load ({reason}); install what is" in engine.info.reason
+
+
+class WrongEngine(OpenVinoEngine):
+    """An engine that computes wrongly in the precisions of `wrong`."""
+
+    wrong: tuple[str, ...] = ()
+
+    @classmethod
+    def automatic_precisions(cls, files: ModelFiles, device: str) -> tuple[str, ...]:
+        return ("bf16", "fp32")
+
+    def __init__(
+        self, files: ModelFiles, size: ImageSize, precision: str, *arguments: object, **options: object
+    ) -> None:
+        super().__init__(files, size, "fp32")
+        self.info = replace(self.info, precision=precision)
+
+    def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        fused = super()._run(thermal, visible)
+        return 255 - fused if self.info.precision in self.wrong else fused
+
+
+@pytest.mark.parametrize(("backend", "reason"), [("auto", "first usable backend"), ("openvino", "asked for")])
+def test_a_wrong_precision_is_followed_by_the_next(backend: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refinefuse_ros.engine.openvino.OpenVinoEngine", WrongEngine)
+    monkeypatch.setattr(WrongEngine, "wrong", ("bf16",))
+    closed = []
+    monkeypatch.setattr(WrongEngine, "close", lambda engine: closed.append(engine.info.precision))
+    info = create_engine(EngineRequest(backend=backend), SIZE).info
+    assert (info.backend, info.precision, closed) == ("openvino", "fp32", ["bf16"])
+    assert info.proof_mean_difference < 0.01
+    assert info.reason.startswith(f"{reason}; passed over openvino in bf16: openvino in bf16 on ")
+    assert "computes nano wrongly: its picture of the built-in scene is" in info.reason
+    with pytest.raises(EngineError, match=r"computes nano wrongly: .* use another precision or backend"):
+        create_engine(EngineRequest(backend=backend, precision="bf16"), SIZE)
+
+
+def test_a_wrong_backend_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refinefuse_ros.engine.openvino.OpenVinoEngine", WrongEngine)
+    monkeypatch.setattr(WrongEngine, "wrong", ("bf16", "fp32"))
+    info = create_engine(EngineRequest(), SIZE).info
+    assert (info.backend, info.proof_mean_difference) == ("torch", pytest.approx(0, abs=0.01))
+    for precision in ("bf16", "fp32"):
+        assert f"{precision}: openvino in {precision} on" in info.reason
+    with pytest.raises(EngineError, match=r"openvino runs nano in no precision: bf16: .* wrongly.*; fp32: .* wrongly"):
+        create_engine(EngineRequest(backend="openvino"), SIZE)
+
+
+@pytest.mark.parametrize("when", ["loads", "starts", "runs", "chooses"])
+def test_whatever_a_library_raises_passes_auto_over_it(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = AttributeError("module 'tensorrt' has no attribute 'NetworkDefinitionCreationFlag'")
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    if when == "loads":
+        load = import_module
+        monkeypatch.setattr(factory_module, "import_module", lambda name: fail() if "openvino" in name else load(name))
+    else:
+        method = {"starts": "__init__", "runs": "_run", "chooses": "automatic_precisions"}[when]
+        monkeypatch.setattr(OpenVinoEngine, method, fail)
+    info = create_engine(EngineRequest(), SIZE).info
+    assert info.backend == "torch"
+    how = "does not load" if when == "loads" else "does not start"
+    assert f"passed over openvino: The backend openvino {how} (AttributeError: module 'tensorrt' has no" in info.reason
+    with pytest.raises(EngineError, match=rf"The backend openvino {how} \(AttributeError"):
+        create_engine(EngineRequest(backend="openvino"), SIZE)
+
+
+def test_an_error_that_says_nothing_is_named_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(OpenVinoEngine, "__init__", fail)
+    with pytest.raises(EngineError, match=r"The backend openvino does not start \(MemoryError\); install"):
+        create_engine(EngineRequest(backend="openvino"), SIZE)
 
 
 @pytest.mark.skipif(has_gpu(), reason="a GPU is here")

@@ -113,7 +113,8 @@ class BenchReport:
             f"{self.inputs}. {self.frames} frames per entry after {self.warm_up} to warm up, in {self.rounds} rounds in"
             f" which the entries take turns, each after {SETTLING_FRAMES} untimed frames. Times in ms; `x eager` is the"
             " time per frame over that of eager torch in fp32 on the same kind of device, the median of the rounds'"
-            " ratios; `x eager, min` is the ratio of the shortest times.",
+            " ratios; `x eager, min` is the ratio of the shortest times. `proof` is how far the engine's picture of the"
+            " built-in scene is from the reference, in grey levels.",
             *([_BUSY.format(self.load_average[0], self.machine.cores)] if self._was_busy() else []),
             _table(self._rows()),
             *(["Did not run:\n\n" + "\n".join(f"- {item}" for item in self.unavailable)] if self.unavailable else []),
@@ -177,6 +178,7 @@ def _row(entry: BenchEntry, several: bool) -> dict[str, str]:
         "backend": engine["backend"],
         "precision": engine["precision"],
         "device": engine["device"],
+        "proof": engine["proof_mean_difference"],
         "median": _number(wall.median, 2),
         "p90": _number(wall.p90, 2),
         "p99": _number(wall.p99, 2),

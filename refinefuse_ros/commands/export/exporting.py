@@ -22,6 +22,7 @@ from refinefuse_ros.engine.cache import BuiltEngine, EngineCache, cache_folder
 from refinefuse_ros.engine.cuda import Gpu, has_gpu
 from refinefuse_ros.engine.ir import IR_BACKEND, ir_files, ir_sha256
 from refinefuse_ros.engine.manifest import ANY, Comparison, EngineKey, Manifest, utc_now
+from refinefuse_ros.engine.proof import References, prove
 from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.evaluation.comparing import Sample, compare, sample_pairs
 from refinefuse_ros.image.frame import ImageSize
@@ -97,17 +98,23 @@ class _Task:
         height, width = padded_shape(self.working_size, properties_of(graph).size_multiple)
         return sample_pairs(self.calibration, ImageSize(width, height), _CALIBRATION_PAIRS)
 
-    def compare(self, start: Callable[[], Engine], calibrated: bool = False) -> Comparison:
+    def compare(self, start: Callable[[], Engine], calibrated: bool = False) -> tuple[Comparison, float | None]:
         """Hold the engine that `start` makes against torch; without torch or weights, against the graph in OpenVINO.
 
-        `calibrated` is whether this task has calibrated it.
+        Args:
+            start: makes the engine.
+            calibrated: whether this task has calibrated it.
+
+        Returns:
+            What came of it, and the `proof_mean_difference` of the engine.
         """
         sample = sample_pairs(self.pairs, self.working_size, _COMPARED_PAIRS)
         exported = start()
         try:
             reference = _reference(self.files, self.working_size)
             try:
-                return compare(exported, reference, sample, calibrated and self.calibration == self.pairs)
+                comparison = compare(exported, reference, sample, calibrated and self.calibration == self.pairs)
+                return comparison, exported.info.proof_mean_difference
             finally:
                 reference.close()
         finally:
@@ -198,9 +205,9 @@ def _export_graph(task: _Task, output: Path) -> ExportReport:
             content = quantize.quantize_onnx(content, calibration.planes)
         graph.write_bytes(content)
         exported = ModelFiles(task.files.name, graph, None)
-        comparison = task.compare(lambda: _on_openvino(exported, task), calibrated=task.precision == "int8")
+        comparison, proof = task.compare(lambda: _on_openvino(exported, task), calibrated=task.precision == "int8")
         manifest = _manifest(task, graph, "onnx", options, sha256_of(graph), started)
-    manifest = replace(manifest, comparison=comparison)
+    manifest = replace(manifest, comparison=comparison, proof_mean_difference=proof)
     return _written("onnx", manifest, {output: content}, output.with_name(f"{output.name}.json"))
 
 
@@ -223,9 +230,9 @@ def _export_openvino(task: _Task, output: Path) -> ExportReport:
         manifest = _manifest(task, graph, IR_BACKEND, options, ir_sha256(structure), started)
         manifest_path.write_text(manifest.to_json())
         ir = ModelFiles(task.files.name, None, None, ir=structure)
-        comparison = task.compare(lambda: _on_openvino(ir, task), calibrated=task.precision == "int8")
+        comparison, proof = task.compare(lambda: _on_openvino(ir, task), calibrated=task.precision == "int8")
         made = [weights.read_bytes(), structure.read_bytes()]
-    manifest = replace(manifest, comparison=comparison)
+    manifest = replace(manifest, comparison=comparison, proof_mean_difference=proof)
     structure, weights, manifest_path = ir_files(output)
     return _written("openvino", manifest, dict(zip([weights, structure], made, strict=True)), manifest_path)
 
@@ -254,12 +261,14 @@ def _export_plan(task: _Task, output: Path | None, capability: str | None) -> Ex
     with _graph(replace(files, weights=None), None) as typed:
         if key.precision != "fp32":
             typed.write_bytes(_in_half(typed.read_bytes()))
-        comparison = task.compare(lambda: _on_openvino(ModelFiles(files.name, typed, None), task))
+        comparison, _ = task.compare(lambda: _on_openvino(ModelFiles(files.name, typed, None), task))
     built = cache.obtain(key, lambda: build_plan(library, graph, key))
     if capability is None:
         from refinefuse_ros.engine.tensorrt import TensorRtEngine
 
-        comparison = _compare_built(task, cache, key, lambda: TensorRtEngine(files, size, key.precision, cache=cache))
+        comparison = _compare_built(
+            task, cache, key, "graph", lambda: TensorRtEngine(files, size, key.precision, cache=cache)
+        )
         note = ""
     return _built_report("tensorrt", built, output, comparison, note)
 
@@ -275,18 +284,22 @@ def _export_program(task: _Task, output: Path | None) -> ExportReport:
     built = obtain_program(task.files, size, task.precision, "auto", cache)
     key = built.manifest.key
     comparison = _compare_built(
-        task, cache, key, lambda: TorchTensorRtEngine(task.files, size, key.precision, cache=cache)
+        task, cache, key, "weights", lambda: TorchTensorRtEngine(task.files, size, key.precision, cache=cache)
     )
     return _built_report("torch-tensorrt", built, output, comparison, "")
 
 
-def _compare_built(task: _Task, cache: EngineCache, key: EngineKey, start: Callable[[], Engine]) -> Comparison:
-    """As `_Task.compare`; an engine that does not stand it does not stay where a node would find it."""
+def _compare_built(
+    task: _Task, cache: EngineCache, key: EngineKey, runs: str, start: Callable[[], Engine]
+) -> Comparison:
+    """As `_Task.compare`; an engine that does not stand it, or the proof, does not stay where a node would find it."""
+    files, size = task.files, task.working_size
     try:
-        return task.compare(start)
+        comparison, _ = task.compare(lambda: _proven(start(), References(files, size), runs))
     except UserError:
         cache.discard(key)
         raise
+    return comparison
 
 
 def _built_report(
@@ -394,15 +407,26 @@ def _calibrated_on(sample: Sample) -> str:
 
 
 def _on_openvino(files: ModelFiles, task: _Task) -> Engine:
-    """A graph on this CPU, which runs fp16 in fp32 where it cannot compute in fp16."""
+    """A graph on this CPU, proven; it runs fp16 in fp32 where it cannot compute in fp16."""
     from refinefuse_ros.engine.openvino import OpenVinoEngine
 
+    references = References(files, task.working_size)
     try:
-        return OpenVinoEngine(files, task.working_size, task.precision)
+        return _proven(OpenVinoEngine(files, task.working_size, task.precision), references)
     except EngineError:
         if task.precision != "fp16":
             raise
-        return OpenVinoEngine(files, task.working_size, "fp32")
+        return _proven(OpenVinoEngine(files, task.working_size, "fp32"), references)
+
+
+def _proven(engine: Engine, references: References, runs: str = "graph") -> Engine:
+    """The engine, closed if it does not stand the proof."""
+    try:
+        prove(engine, runs, references)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def _reference(files: ModelFiles, size: ImageSize) -> Engine:
