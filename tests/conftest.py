@@ -41,7 +41,7 @@ class FewPairs:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps what engines store out of the user's cache, and the user's cache out of the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

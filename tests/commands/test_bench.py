@@ -156,6 +156,7 @@ def test_the_report_says_where_it_comes_from(written: Path) -> None:
 def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorded]:
     """Instead of real engines: torch, and openvino on a GPU, both in fp32 only."""
     built = {"torch": Recorded("torch", []), "openvino": OnGpu("openvino", [])}
+    built["openvino"].proven(0.031)
 
     def create(request: EngineRequest, size: ImageSize) -> Engine:
         if request.backend not in built or request.precision != "fp32":
@@ -176,6 +177,7 @@ def test_markdown_has_a_row_for_each_entry_and_columns_only_for_what_is_known(fa
     assert set(cells) == {"torch", "openvino"}
     assert (cells["torch"]["x eager"], cells["torch"]["GPU median"]) == ("1.000", "")
     assert cells["openvino"]["GPU median"] == "0.250"
+    assert (cells["openvino"]["proof"], cells["torch"]["proof"]) == ("0.0310", "")
     assert "GPU memory, MiB" not in heading
     assert "highest rate, Hz" not in heading
     assert "- nano by torch in fp16, bf16: Not to be had." in report.to_markdown()

@@ -20,6 +20,10 @@ def test_this_machine_runs(capsys: pytest.CaptureFixture) -> None:
     result = json.loads(capsys.readouterr().out)
     verdicts = {finding["subject"]: finding["verdict"] for finding in result["findings"]}
     assert result["runs"] is True
+    sentences = {finding["subject"]: finding["sentence"] for finding in result["findings"]}
+    for engine in ("auto", "openvino", "torch"):
+        assert "proven to be 0." in sentences[f"engine {engine}"]
+    assert "which computes no network: there is nothing to prove" in sentences["engine laplacian"]
     assert (
         verdicts["engine auto"] == verdicts["engine openvino"] == verdicts["ROS 2"] == verdicts["model nano"] == "fine"
     )

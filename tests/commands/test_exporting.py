@@ -17,7 +17,7 @@ import pytest
 from refinefuse_ros import engine as engine_room
 from refinefuse_ros.commands.export import exporting
 from refinefuse_ros.commands.export.exporting import export_model
-from refinefuse_ros.engine.artifacts import ModelFiles
+from refinefuse_ros.engine.artifacts import ModelFiles, find_model
 from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.cache import EngineCache
 from refinefuse_ros.engine.cuda import has_gpu
@@ -56,6 +56,7 @@ def test_onnx(precision: str, tmp_path: Path) -> None:
     assert report.comparison.reference == "torch in fp32"
     manifest = Manifest.from_json((tmp_path / "m.onnx.json").read_text())
     assert manifest.comparison == report.comparison
+    assert manifest.proof_mean_difference < 0.1
     assert set(manifest.comparison.metrics) >= {"vif", "ag", "scd", "qabf", "sf", "en", "ssim"}
     assert (manifest.key.backend, manifest.key.precision, manifest.key.size) == ("onnx", precision, "97x64")
     assert manifest.artifact_sha256 == sha256_of(tmp_path / "m.onnx")
@@ -286,3 +287,27 @@ def test_only_an_engine_that_stands_the_comparison_stays_in_the_cache(
     assert compared == ["fp16"]
     assert report.note == ""
     assert Manifest.from_json(Path(report.files[1]).read_text()).comparison == report.comparison
+
+
+def test_an_export_that_this_machine_computes_wrongly_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = OpenVinoEngine._run
+    monkeypatch.setattr(OpenVinoEngine, "_run", lambda engine, thermal, visible: 255 - run(engine, thermal, visible))
+    with pytest.raises(EngineError, match=r"openvino in fp32 on .* computes nano wrongly"):
+        export_model("nano", "onnx", size=SIZE, output=tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_that_does_not_stand_the_proof_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the plan itself is run; here a stand-in for it, which is another model's graph on the CPU."""
+    pytest.importorskip("tensorrt_rtx_bindings")
+    monkeypatch.setattr(exporting, "Gpu", lambda: SimpleNamespace(name="GPU", capability=(8, 9), close=lambda: None))
+
+    def plan(files: ModelFiles, size: ImageSize, precision: str, cache: EngineCache) -> Engine:
+        return OpenVinoEngine(find_model("base"), size, "fp32")
+
+    monkeypatch.setattr("refinefuse_ros.engine.tensorrt.TensorRtEngine", plan)
+    with pytest.raises(EngineError, match="computes base wrongly"):
+        export_model("nano", "tensorrt", size=SIZE, output=tmp_path / "plans")
+    assert os.listdir(tmp_path / "plans") == []

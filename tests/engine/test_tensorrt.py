@@ -207,3 +207,18 @@ def test_a_model_without_a_graph_says_how_to_make_one(library: Library, cache: E
     files = ModelFiles("mine", None, Path("mine.safetensors"))
     with pytest.raises(EngineError, match=r"refinefuse export --model mine\.safetensors --format onnx"):
         TensorRtEngine(files, SIZE, cache=cache)
+
+
+def test_the_proof_stands_in_the_manifest(library: Library, cache: EngineCache, tmp_path: Path) -> None:
+    engine = make(cache)
+    engine.proven(0.031)
+    assert engine.info.proof_mean_difference == 0.031
+    (manifest,) = tmp_path.rglob("*.json")
+    assert json.loads(manifest.read_text())["proof_mean_difference"] == 0.031
+
+
+def test_auto_goes_from_the_fastest_to_the_widest_precision(tmp_path: Path) -> None:
+    assert TensorRtEngine.automatic_precisions(find_model("nano"), "auto") == ("fp16", "fp32")
+    quantized = tmp_path / "int8.onnx"
+    quantized.write_bytes(b"... QuantizeLinear ...")
+    assert TensorRtEngine.automatic_precisions(ModelFiles("int8", quantized, None), "auto") == ("int8",)

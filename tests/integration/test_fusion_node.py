@@ -151,6 +151,7 @@ def test_diagnostics_hold_every_value_of_the_contract(rig) -> None:
     engine = rig.statuses["fusion: engine"]
     assert engine["backend"] == "openvino"
     assert engine["precision"] in ("bf16", "fp32")
+    assert 0 <= float(engine["proof_mean_difference"]) < 1
     assert (engine["model"], engine["size"], len(engine["artifact_sha256"])) == ("nano", str(SIZE), 64)
     assert (engine["build"], engine["build_state"], engine["build_phase"], engine["build_time_s"]) == (
         "",
