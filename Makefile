@@ -12,6 +12,7 @@ test: $(VENV)/.installed-dev  ## lint and the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+	$(BIN)/python .ci/instruction_sets.py
 
 test-gpu: $(VENV)/.installed-gpu  ## what an NVIDIA GPU must show; the report is out/gpu/report.md
 	$(BIN)/python -m pytest tests/gpu

@@ -16,6 +16,8 @@ from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.frame import ImageSize
 
+pytestmark = pytest.mark.instructions
+
 SIZE = ImageSize(97, 64)
 
 

@@ -19,6 +19,8 @@ from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.frame import ImageSize
 
+pytestmark = pytest.mark.instructions
+
 SIZE = ImageSize(64, 48)
 REFUSAL = (
     "Exception from src/inference/src/cpp/core.cpp:117:\n"

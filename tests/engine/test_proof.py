@@ -22,6 +22,8 @@ from refinefuse_ros.image.frame import ImageSize
 
 onnx = pytest.importorskip("onnx")
 
+pytestmark = pytest.mark.instructions
+
 SIZE = ImageSize(97, 64)  # padded to 104 x 64
 
 

@@ -16,6 +16,8 @@ from refinefuse_ros.image.frame import ImageSize
 
 quantize = pytest.importorskip("refinefuse_ros.engine.quantize", exc_type=ImportError)
 
+pytestmark = pytest.mark.instructions
+
 SIZE = ImageSize(128, 96)
 
 
