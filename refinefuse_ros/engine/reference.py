@@ -6,8 +6,8 @@ oneDNN or of a GPU, no fused layers, no packed weights, no narrow types. What it
 the file, and with NumPy's BLAS the product of matrices. Quantised tensors are rounded to their steps as the graph says
 and go on as float32.
 
-A convolution is one matrix product per band of rows, the band so narrow that what is gathered for it stays in the
-cache. Two cores take 0.1 s for nano and 2 s for base at 640x480 (docs/benchmarks.md): an engine takes a tenth of that.
+A convolution is a sum of matrix products, done band by band so that what is gathered for them stays small: computing
+takes no more memory than OpenVINO does. Its time is in `proof.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from openvino.passes import ConstantFolding, Manager
 
 from refinefuse_ros.machine import cores
 
-_BAND_BYTES = 1 << 19
+_BAND_BYTES = 1 << 22
 # Multiply-adds of one product. OpenBLAS does so small a one in the thread that asks for it; larger ones it shares out
 # among threads of its own, which wait for each other by spinning: a tenth of the speed where anything else runs.
 _PRODUCT = 1 << 18
