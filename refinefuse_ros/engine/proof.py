@@ -18,10 +18,10 @@ stride. It shows (`tests/engine/test_proof.py`) what is scaled by 2 %, saturates
 pixel or holds what is no number, which a plane of 8 bits shows as black or white.
 
 What it costs: one picture of the engine, and the reference. That is stored beside the shipped models for 640x480
-(`python -m refinefuse_ros.engine.proof` makes them), and else computed once and kept in the folder of built engines. At
-640x480 the proof may take 0.3 s for nano and 3 s for base on two cores. Measured on two cores of an EPYC (AVX2) with other
-work beside (load average 1.7), medians of OpenVINO in fp32: 0.06 and 1.0 s; computing the reference first, once for each
-graph and size, 0.5 and 4.6 s (0.24 and 3.8 at best).
+(`python -m refinefuse_ros.engine.proof` makes them), and else computed once and kept in the folder of built engines.
+At 640x480 the proof of a shipped model may take 0.3 s for nano and 3 s for base on two cores. Measured on two cores of
+an EPYC (AVX2) with other work beside (load average 1.7), medians of OpenVINO in fp32: 0.06 and 1.0 s; computing the
+reference first, once for each graph and size, 0.5 and 4.6 s (0.24 and 3.8 at best).
 """
 
 from __future__ import annotations
