@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from refinefuse_ros.stream.ledger import LedgerSnapshot
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.timing import NS_PER_MS, Percentiles, RateMeter
 
@@ -35,11 +34,12 @@ class CameraReading:
     """A camera at one moment.
 
     Attributes:
-        ever_received: whether any frame has arrived yet.
-        age_ms: time since the last arrival, ms; NaN before the first.
-        streaming_ms: for how long frames have been arriving without a gap over the timeout, ms; 0 before the first.
-        rate_hz: arrivals per second, Hz.
+        ever_received: whether any usable frame has arrived yet.
+        age_ms: time since the last usable frame, ms; NaN before the first.
+        streaming_ms: for how long they have been arriving without a gap over the timeout, ms; 0 before the first.
+        rate_hz: usable frames per second, Hz.
         timeout_ms: the age, ms, beyond which the camera counts as missing.
+        sends: whether messages arrive, usable or not.
     """
 
     ever_received: bool
@@ -47,15 +47,16 @@ class CameraReading:
     streaming_ms: float
     rate_hz: float
     timeout_ms: float
+    sends: bool = False
 
     @property
     def live(self) -> bool:
-        """Whether frames are arriving: the last one is at most `timeout_ms` old."""
+        """Whether usable frames are arriving: the last one is at most `timeout_ms` old."""
         return self.ever_received and self.age_ms <= self.timeout_ms
 
 
 class CameraHealth:
-    """Watches the arrivals of one camera's frames. Thread-safe.
+    """Watches the arrivals of one camera's frames: of those that can be used, and of messages at all. Thread-safe.
 
     Args:
         timeout_ms: the camera counts as missing when its last frame is older than this, ms.
@@ -72,11 +73,18 @@ class CameraHealth:
         self._timeout_ms = timeout_ms
         self._rate = RateMeter(window_s)
         self._last_ns: int | None = None
+        self._last_message_ns: int | None = None
         self._streaming_since_ns = 0
 
+    def received(self, now_ns: int) -> None:
+        """A message came at `now_ns`, whatever it is worth."""
+        with self._lock:
+            self._last_message_ns = now_ns
+
     def arrived(self, now_ns: int) -> None:
-        """A frame arrived at `now_ns`."""
+        """A new frame that can be used arrived at `now_ns`."""
         self._rate.tick(now_ns)
+        self.received(now_ns)
         with self._lock:
             if self._last_ns is None or now_ns - self._last_ns > self._timeout_ms * NS_PER_MS:
                 self._streaming_since_ns = now_ns
@@ -86,8 +94,10 @@ class CameraHealth:
         """The camera at `now_ns`; after a clock that stepped back, the age counts from now."""
         rate_hz = self._rate.rate_hz(now_ns)
         with self._lock:
+            last_message_ns = self._last_message_ns
+            sends = last_message_ns is not None and abs(now_ns - last_message_ns) <= self._timeout_ms * NS_PER_MS
             if self._last_ns is None:
-                return CameraReading(False, math.nan, 0.0, 0.0, self._timeout_ms)
+                return CameraReading(False, math.nan, 0.0, 0.0, self._timeout_ms, sends)
             self._last_ns = min(self._last_ns, now_ns)
             self._streaming_since_ns = min(self._streaming_since_ns, self._last_ns)
             return CameraReading(
@@ -96,6 +106,7 @@ class CameraHealth:
                 streaming_ms=(self._last_ns - self._streaming_since_ns) / NS_PER_MS,
                 rate_hz=rate_hz,
                 timeout_ms=self._timeout_ms,
+                sends=sends,
             )
 
 
@@ -134,24 +145,6 @@ def judge_latency(latency: Percentiles, budget_ms: float) -> Judgement:
     return Judgement(Level.OK, f"Latency p99 is {latency.p99:.1f} ms.")
 
 
-def judge_frames(ledger: LedgerSnapshot) -> Judgement:
-    """Status `frames`: whether the ledger balances and pairs are formed at all."""
-    if not ledger.balanced:
-        return Judgement(Level.ERROR, "The frame ledger does not balance: please report this as a bug.")
-    if not (ledger.thermal.received or ledger.rgb.received):
-        return Judgement(Level.STALE, "No frame has been received yet.")
-    for stream, frames in ((Stream.THERMAL, ledger.thermal), (Stream.RGB, ledger.rgb)):
-        if frames.received and frames.rejected == frames.received:
-            reasons = ", ".join(frames.rejected_by_reason)
-            return Judgement(Level.WARN, f"Every {stream} frame was rejected ({reasons}): see what the node says.")
-    if ledger.thermal.received and ledger.rgb.received and not ledger.pairs.formed:
-        return Judgement(
-            Level.WARN,
-            "Both cameras send frames but none could be paired: compare their stamps with sync.slop_ms.",
-        )
-    return Judgement(Level.OK, f"{ledger.pairs.published} of {ledger.pairs.formed} pairs published.")
-
-
 def judge_engine(
     backend: str | None,
     failures_in_a_row: int,
@@ -182,21 +175,26 @@ def judge_engine(
     return Judgement(Level.OK, f"The {backend} engine runs.")
 
 
-def judge_camera(stream: Stream, cameras: dict[Stream, CameraReading], passthrough: bool) -> Judgement:
+def judge_camera(
+    stream: Stream, cameras: dict[Stream, CameraReading], passthrough: bool, refusal: str = ""
+) -> Judgement:
     """Status `thermal camera` or `rgb camera`, in the light of the other camera.
 
     Args:
         stream: the camera to judge.
         cameras: the readings of both, taken at the same moment.
         passthrough: whether `on_missing` is `passthrough` (else `skip`).
+        refusal: why none of its frames can be used, as a clause; empty where some can.
     """
     camera, other = cameras[stream], cameras[stream.other]
     if camera.live:
+        if refusal:
+            return Judgement(Level.WARN, f"{refusal}.")
         return Judgement(Level.OK, f"The {stream} camera sends at {camera.rate_hz:.1f} Hz.")
-    if not (camera.ever_received or other.ever_received):
+    if not (camera.ever_received or other.ever_received or camera.sends):
         return Judgement(Level.STALE, f"No frame of the {stream} camera has been received yet.")
     since = f"for {camera.age_ms / 1000:.1f} s" if camera.ever_received else "so far"
-    missing = f"No frame of the {stream} camera {since}"
+    missing = refusal if camera.sends and refusal else f"No frame of the {stream} camera {since}"
     if not other.live:
         return Judgement(Level.ERROR, f"{missing}, and the {stream.other} camera is missing too.")
     consequence = f"the {stream.other} camera is passed through" if passthrough else "nothing is published"

@@ -10,11 +10,22 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
 from refinefuse_ros.stream.outcome import Stream, SyncOutcome
+
+
+def _differences(now: Any, earlier: Any) -> dict[str, Any]:
+    """Of two records of the same kind: each number's growth; of counts by reason, those that grew."""
+    return {
+        field.name: {reason: n for reason, count in after.items() if (n := count - before.get(reason, 0))}
+        if isinstance(after, Mapping)
+        else after - before
+        for field in fields(now)
+        for after, before in [(getattr(now, field.name), getattr(earlier, field.name))]
+    }
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,10 @@ class StreamAccounts:
         """Frames received and in no account yet; negative when more were booked out than came in."""
         return self.received - self.paired - self.unpaired - self.superseded - self.rejected
 
+    def since(self, earlier: StreamAccounts) -> StreamAccounts:
+        """What was booked after `earlier`."""
+        return StreamAccounts(**_differences(self, earlier))
+
     def to_dict(self) -> dict[str, Any]:
         """All accounts as plain numbers."""
         return {
@@ -71,6 +86,10 @@ class PairAccounts:
     def in_flight(self) -> int:
         """Pairs formed and in no account yet; negative when more were booked out than formed."""
         return self.formed - self.published - self.superseded - self.failed
+
+    def since(self, earlier: PairAccounts) -> PairAccounts:
+        """What was booked after `earlier`."""
+        return PairAccounts(**_differences(self, earlier))
 
     def to_dict(self) -> dict[str, int]:
         """All accounts as plain numbers."""
@@ -104,6 +123,17 @@ class LedgerSnapshot:
         nothing_overdrawn = min(self.thermal.in_flight, self.rgb.in_flight, self.pairs.in_flight) >= 0
         frames_match_pairs = self.rgb.paired == self.thermal.paired + self.thermal_reused == self.pairs.formed
         return nothing_overdrawn and frames_match_pairs
+
+    def since(self, earlier: LedgerSnapshot) -> LedgerSnapshot:
+        """What was booked after `earlier`; what came in before and was booked out since makes `in_flight` negative."""
+        return LedgerSnapshot(
+            thermal=self.thermal.since(earlier.thermal),
+            rgb=self.rgb.since(earlier.rgb),
+            pairs=self.pairs.since(earlier.pairs),
+            thermal_reused=self.thermal_reused - earlier.thermal_reused,
+            passed_through=self.passed_through - earlier.passed_through,
+            resets=self.resets - earlier.resets,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The whole ledger as nested plain numbers, with `balanced`; fit for JSON."""

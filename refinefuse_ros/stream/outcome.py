@@ -9,6 +9,10 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+BACKWARD_JUMP_NS = 100_000_000
+"""A stamp (or the node's clock) that steps back further than this is a clock that was reset: a bag that loops, a
+/clock that restarts. A smaller step back is one frame out of order."""
+
 
 class Stream(str, Enum):
     """One of the two camera streams; the value is its name in topics, parameters and diagnostics."""
@@ -26,11 +30,13 @@ class Stream(str, Enum):
 
 
 class RejectReason(str, Enum):
-    """Why a synchroniser refused a frame because of its stamp."""
+    """Why a well-formed frame was refused: by the synchroniser because of its stamp, or because it is no news."""
 
     ZERO_STAMP = "zero_stamp"
     DUPLICATE_STAMP = "duplicate_stamp"
     OUT_OF_ORDER = "out_of_order"
+    FROZEN = "frozen"
+    FLAT = "flat"
 
     def __str__(self) -> str:
         return self.value

@@ -22,6 +22,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from refinefuse_ros.stream.cadence import Cadence
 from refinefuse_ros.stream.outcome import (
+    BACKWARD_JUMP_NS,
     Pair,
     RejectedFrame,
     RejectReason,
@@ -33,9 +34,6 @@ from refinefuse_ros.stream.outcome import (
 
 T = TypeVar("T")
 
-# A stamp (or the caller's clock) that steps back further than this is a clock that was reset: a bag that
-# loops, a /clock that restarts. A smaller step back is one frame out of order.
-BACKWARD_JUMP_NS = 100_000_000
 # A thermal frame belongs to the RGB frame before it up to this fraction of the way to the next RGB frame.
 # Just above one half: at exactly one half, cameras half a period apart would with every flicker of jitter
 # change step and lose a frame each time.

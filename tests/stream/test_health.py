@@ -14,13 +14,11 @@ from refinefuse_ros.stream.health import (
     Level,
     judge_camera,
     judge_engine,
-    judge_frames,
     judge_latency,
     judge_rate,
     sends_alone,
 )
-from refinefuse_ros.stream.ledger import FrameLedger
-from refinefuse_ros.stream.outcome import Pair, Stamped, Stream, SyncOutcome
+from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S, Percentiles
 
 NEVER = CameraReading(ever_received=False, age_ms=math.nan, streaming_ms=0.0, rate_hz=0.0, timeout_ms=1000.0)
@@ -57,30 +55,6 @@ def test_stamps_ahead_of_the_node_s_clock_are_no_good_latency() -> None:
     assert (level, "3600000.0 ms ahead" in message) == (Level.WARN, True)
     behind_by_a_tick = Percentiles(p50=-8.0, p95=2.0, p99=5.0, max=5.0, count=9)
     assert judge_latency(behind_by_a_tick, 150.0).level is Level.OK
-
-
-def test_frames_of_a_camera_that_are_all_rejected_are_the_message() -> None:
-    ledger = FrameLedger()
-    for stream in Stream:
-        ledger.received(stream)
-    ledger.rejected(Stream.RGB, "encoding")
-    level, message = judge_frames(ledger.snapshot())
-    assert level is Level.WARN
-    assert message.startswith("Every rgb frame was rejected (encoding)")
-
-
-def test_frames_from_nothing_to_pairs() -> None:
-    ledger = FrameLedger()
-    assert judge_frames(ledger.snapshot()).level is Level.STALE
-    ledger.received(Stream.RGB)
-    assert judge_frames(ledger.snapshot()).level is Level.OK
-    ledger.received(Stream.THERMAL)
-    assert judge_frames(ledger.snapshot()).level is Level.WARN
-    ledger.account(SyncOutcome(pairs=[Pair(Stamped(1, None), Stamped(1, None))]))
-    assert judge_frames(ledger.snapshot()).level is Level.OK
-    ledger.published()
-    ledger.published()
-    assert judge_frames(ledger.snapshot()).level is Level.ERROR
 
 
 @pytest.mark.parametrize(
@@ -175,3 +149,20 @@ def test_streaming_time_starts_anew_after_a_gap() -> None:
     assert camera.read(1500 * NS_PER_MS).streaming_ms == 1500.0
     camera.arrived(4000 * NS_PER_MS)
     assert camera.read(4000 * NS_PER_MS).streaming_ms == 0.0
+
+
+def test_a_camera_whose_frames_are_all_unusable_sends_but_is_missing() -> None:
+    camera = CameraHealth(timeout_ms=1000.0)
+    camera.received(NS_PER_S)
+    reading = camera.read(NS_PER_S + NS_PER_S // 2)
+    assert (reading.sends, reading.live, reading.ever_received) == (True, False, False)
+    assert not camera.read(3 * NS_PER_S).sends
+
+
+def test_why_a_camera_s_frames_are_refused_is_its_status() -> None:
+    sending = CameraReading(False, math.nan, 0.0, 0.0, 1000.0, sends=True)
+    cameras = {Stream.THERMAL: sending, Stream.RGB: LIVE}
+    judgement = judge_camera(Stream.THERMAL, cameras, passthrough=True, refusal="Its stamps are zero")
+    assert judgement == (Level.WARN, "Its stamps are zero; the rgb camera is passed through.")
+    still_live = judge_camera(Stream.RGB, cameras, passthrough=True, refusal="The picture stands still")
+    assert still_live == (Level.WARN, "The picture stands still.")
