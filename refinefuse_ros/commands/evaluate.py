@@ -16,16 +16,19 @@ from refinefuse_ros.commands.options import (
     add_steady,
     count,
     engine_request,
+    not_negative,
     positive,
     refuse,
     require_both,
 )
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.stream.pairing import STAMPS, SyncSettings
 
 if TYPE_CHECKING:
     from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 
+_SYNC = ("slop_ms", "max_wait_ms", "thermal_hold_ms", "thermal_offset_ms", "stamps")
 SUMMARY = "measure fused results by the seven metrics, coarse gradients and flicker"
 
 
@@ -40,8 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--thermal-hold-ms",
-        type=positive,
+        type=not_negative,
         help="how long a thermal frame serves further RGB frames (default: the node's)",
+    )
+    parser.add_argument(
+        "--max-wait-ms", type=not_negative, help="how long an RGB frame waits for a thermal frame (default: the node's)"
+    )
+    parser.add_argument(
+        "--thermal-offset-ms", type=float, help="added to every thermal stamp in the recording (default: 0)"
+    )
+    parser.add_argument(
+        "--stamps", choices=STAMPS, help="pair by the cameras' stamps or by when they were recorded (default: header)"
     )
     parser.add_argument("--video", type=Path, help="also write the first model's fused video to this .mp4")
     parser.add_argument("--fused-bag", type=Path, help="also write the first model's fused images to this bag")
@@ -88,8 +100,7 @@ def _check_usage(options: argparse.Namespace) -> None:
         refuse(options, "a recording", "thermal", "rgb", "fused")
         return
     require_both(options, "--bag")
-    refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", "slop_ms", "thermal_hold_ms")
-    refuse(options, "files", "video", "fused_bag")
+    refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", *_SYNC, "video", "fused_bag")
     if options.fused and not options.model:
         refuse(options, "results that are there, with no --model", "backend", "precision", "device", "steady")
 
@@ -112,15 +123,14 @@ def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
         return evaluate_files(options.thermal, options.rgb, fused=options.fused, **shared)
     from refinefuse_ros.evaluation.bag_scoring import evaluate_bag
     from refinefuse_ros.evaluation.fused_outputs import FusedFiles
-    from refinefuse_ros.stream.synchronizer import SyncConfig
 
-    sync = {name: value for name in ("slop_ms", "thermal_hold_ms") if (value := getattr(options, name))}
+    sync = {name: value for name in _SYNC if (value := getattr(options, name)) is not None}
     return evaluate_bag(
         options.bag,
         thermal_topic=options.thermal_topic,
         rgb_topic=options.rgb_topic,
         fused_topic=options.fused_topic,
-        sync=SyncConfig(**sync),
+        sync=SyncSettings(**sync),
         fused_files=FusedFiles(options.video, options.fused_bag),
         **shared,
     )

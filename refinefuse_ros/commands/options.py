@@ -98,6 +98,11 @@ def positive(text: str) -> float:
     return value
 
 
+def not_negative(text: str) -> float:
+    """The type of an option that is a finite number, 0 or above."""
+    return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+
+
 def count(text: str) -> int:
     """The type of an option that counts what costs much: from 1 to 100."""
     if not text.isdecimal() or not 1 <= int(text) <= 100:

@@ -21,7 +21,7 @@ from refinefuse_ros.evaluation.fused_outputs import FusedFiles, FusedOutputs
 from refinefuse_ros.evaluation.fused_topic import FusedTopic, MatchedPair
 from refinefuse_ros.evaluation.live_latency import LatencyReader
 from refinefuse_ros.evaluation.metrics import MIN_SIDE
-from refinefuse_ros.evaluation.pairing import Pairing
+from refinefuse_ros.evaluation.pairing import Pairing, as_option
 from refinefuse_ros.evaluation.timeline import steps_ns
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 from refinefuse_ros.evaluation.work.chunks import Job, PreparedPair
@@ -35,8 +35,9 @@ from refinefuse_ros.pipeline import align_thermal
 from refinefuse_ros.recordings.checksum import Checksum
 from refinefuse_ros.recordings.reading import BagReader, open_bag
 from refinefuse_ros.recordings.storage import BagError
-from refinefuse_ros.stream.outcome import Pair, Stream
-from refinefuse_ros.stream.synchronizer import SyncConfig
+from refinefuse_ros.stream.advice import clock_advice
+from refinefuse_ros.stream.outcome import Pair, RejectReason, Stream
+from refinefuse_ros.stream.pairing import ARRIVAL, SyncSettings
 from refinefuse_ros.stream.timing import NS_PER_S
 
 # A video needs its rate before its first frame: so many pairs are held back to tell it.
@@ -50,7 +51,7 @@ def evaluate_bag(
     thermal_topic: str | None = None,
     rgb_topic: str | None = None,
     fused_topic: str | None = None,
-    sync: SyncConfig | None = None,
+    sync: SyncSettings | None = None,
     steady: bool = False,
     fused_files: FusedFiles | None = None,
     where: Parallelism | None = None,
@@ -84,7 +85,7 @@ def evaluate_bag(
     started_s = time.perf_counter()
     models = label_models(requests)
     reader = open_bag(path, thermal_topic, rgb_topic, fused_topic)
-    pairing = Pairing(reader, sync or SyncConfig())
+    pairing = Pairing(reader, sync or SyncSettings())
     fused = FusedTopic(reader.fused_topic) if reader.fused_topic else None
     latency = LatencyReader()
     preparation = _Preparation(pairing, fused.name if fused else "")
@@ -186,7 +187,14 @@ def _no_pair(reader: BagReader, pairing: Pairing, skipped: list[str]) -> str:
     if pairing.formed or any(camera.messages == camera.unreadable.total() for camera in reader.cameras.values()):
         return skipped[-1]
     thermal, rgb = (reader.topics[stream] for stream in Stream)
+    unstamped = [reader.topics[stream] for stream in Stream if pairing.only_refused(stream) == RejectReason.ZERO_STAMP]
+    if unstamped:
+        topics = " and ".join(unstamped)
+        return f"The frames of {topics} in {reader.path} have no stamps; give {as_option('stamps', ARRIVAL)}."
+    advice = clock_advice(pairing.reading(), pairing.settings, as_option)
+    if advice:
+        return f"No frame of {thermal} pairs with one of {rgb} in {reader.path}: {advice}."
     return (
-        f"No frame of {thermal} lies within {pairing.config.slop_ms:g} ms of one of {rgb} in {reader.path}; check that"
-        " the cameras' clocks are synchronised, or allow a larger slop."
+        f"No frame of {thermal} lies within {pairing.settings.slop_ms:g} ms of one of {rgb} in {reader.path};"
+        " check that the cameras' clocks are synchronised, or allow a larger slop."
     )

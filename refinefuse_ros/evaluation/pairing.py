@@ -19,7 +19,10 @@ from refinefuse_ros.pipeline import check_rgb
 from refinefuse_ros.progress import progress
 from refinefuse_ros.recordings.reading import BagFrame, BagReader
 from refinefuse_ros.recordings.salvage import StoredMessage
+from refinefuse_ros.stream.advice import clock_advice
+from refinefuse_ros.stream.clocks import ClockReading, StreamClock
 from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome
+from refinefuse_ros.stream.pairing import CameraPairing, PairingReading, SyncSettings
 from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
 from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S
 
@@ -28,11 +31,17 @@ def _stamps() -> array[int]:
     return array("q")
 
 
+def as_option(name: str, value: object) -> str:
+    """How a sentence names a setting here: as an option of `refinefuse evaluate`."""
+    return f"--{name.replace('_', '-')} {value}"
+
+
 @dataclass
 class _CameraCount:
-    """What became of one camera's frames so far, and all their stamps (8 bytes each)."""
+    """What became of one camera's frames so far, all their stamps, and how long after them they were recorded."""
 
     stamps_ns: array[int] = field(default_factory=_stamps)
+    delays_ns: array[int] = field(default_factory=_stamps)
     paired_ns: array[int] = field(default_factory=_stamps)
     unpaired: int = 0
     superseded: int = 0
@@ -43,43 +52,57 @@ class Pairing:
     """Feeds a bag's frames to the synchroniser, and accounts for them.
 
     Attributes:
-        config: how frames are paired.
+        settings: how frames are paired, as somebody wants it.
         start_ns: the earliest stamp so far, of either camera; 0 before the first.
         expected: how many pairs there will be at most, as far as the bag tells.
     """
 
-    def __init__(self, reader: BagReader, config: SyncConfig) -> None:
-        self.config = config
+    def __init__(self, reader: BagReader, settings: SyncSettings) -> None:
+        self.settings = settings
         self.start_ns = 0
         counts = reader.counts
-        self.expected = counts[Stream.RGB] if config.thermal_hold_ms else min(counts.values())
+        self.expected = min(counts.values()) if settings.thermal_hold_ms == 0 else counts[Stream.RGB]
         self._reader = reader
         self._counts = {stream: _CameraCount() for stream in Stream}
         self._offsets_ns = _stamps()
+        self._end_ns = 0
         self._resets = 0
+        self._pairing: CameraPairing[Frame] = CameraPairing(settings, NearestSynchronizer(SyncConfig()))
 
     def pairs(self, others: Mapping[str, Callable[[StoredMessage], None]], quiet: bool) -> Iterator[Pair[Frame]]:
         """The pairs in the order in which they are formed, behind a progress bar unless `quiet`.
 
         `others` takes the messages of other topics, as for `BagReader.frames`.
         """
-        synchronizer: NearestSynchronizer[Frame] = NearestSynchronizer(self.config)
         total = sum(self._reader.counts.values())
         for item in progress(self._reader.frames(others), "scoring", total, quiet):
-            yield from self._decide_until(item.recorded_ns, synchronizer)
-            yield from self._book(self._add(synchronizer, item))
-        yield from self._decide_until(math.inf, synchronizer)
-        yield from self._book(synchronizer.flush())
+            yield from self._decide_until(item.recorded_ns)
+            yield from self._book(self._add(item))
+            self._end_ns = item.recorded_ns
+        yield from self._decide_until(math.inf)
+        yield from self._book(self._pairing.flush())
 
     @property
     def formed(self) -> int:
         """How many pairs there are so far."""
         return len(self._offsets_ns)
 
+    def only_refused(self, stream: Stream) -> str:
+        """The one reason for which every frame of a camera was refused; empty where some were not, or for several."""
+        count = self._counts[stream]
+        (reason, refused), *_ = count.refused.most_common(1) or [("", 0)]
+        return reason if refused and refused == len(count.stamps_ns) else ""
+
+    def reading(self) -> PairingReading:
+        """The cameras' clocks over the whole recording, and by what frames were paired at its end."""
+        clocks = ClockReading(*(self._clock(self._counts[stream]) for stream in (Stream.THERMAL, Stream.RGB)))
+        return PairingReading(clocks, self._pairing.read(self._end_ns).in_use)
+
     def summary(self, scored: int, latency: LiveLatency | None) -> Recording:
         """What was found, with at least one pair formed, `scored` of them scored."""
         offsets_ms = np.array(self._offsets_ns) / NS_PER_MS
-        edges, counts = timeline.histogram(offsets_ms, self.config.slop_ms)
+        edges, counts = timeline.histogram(offsets_ms, self.settings.slop_ms)
+        reading = self.reading()
         end_ns = max(max(count.stamps_ns) for count in self._counts.values())
         duration_s = (end_ns - self.start_ns) / NS_PER_S
         bin_s = timeline.bin_width_s(duration_s)
@@ -96,28 +119,31 @@ class Pairing:
             bin_s=bin_s,
             thermal=self._camera(Stream.THERMAL, end_ns, bin_s),
             rgb=self._camera(Stream.RGB, end_ns, bin_s),
-            sync=self.config,
+            sync=reading.in_use,
+            lag_ms=reading.clocks.lag_ms,
+            advice=clock_advice(reading, self.settings, as_option),
             latency=latency,
         )
 
-    def _decide_until(self, now_ns: float, synchronizer: NearestSynchronizer[Frame]) -> Iterator[Pair[Frame]]:
+    def _decide_until(self, now_ns: float) -> Iterator[Pair[Frame]]:
         """Poll at each deadline that has passed, as the live node does."""
-        while (deadline_ns := synchronizer.next_deadline_ns()) is not None and deadline_ns <= now_ns:
-            yield from self._book(synchronizer.poll(deadline_ns))
+        while (deadline_ns := self._pairing.next_deadline_ns()) is not None and deadline_ns <= now_ns:
+            yield from self._book(self._pairing.poll(deadline_ns))
 
-    def _add(self, synchronizer: NearestSynchronizer[Frame], item: BagFrame) -> SyncOutcome[Frame]:
+    def _add(self, item: BagFrame) -> SyncOutcome[Frame]:
         count, stamp_ns = self._counts[item.stream], item.frame.stamp_ns
         count.stamps_ns.append(stamp_ns)
         if stamp_ns > 0:
             self.start_ns = min(self.start_ns or stamp_ns, stamp_ns)
-        if item.stream is Stream.THERMAL:
-            return synchronizer.add_thermal(stamp_ns, item.frame, item.recorded_ns)
-        try:
-            check_rgb(item.frame)
-        except MalformedImage as error:
-            count.refused[error.reason] += 1
-            return SyncOutcome()
-        return synchronizer.add_rgb(stamp_ns, item.frame, item.recorded_ns)
+            paired_by_ns = self.settings.pairing_stamp_ns(item.stream, stamp_ns, item.recorded_ns)
+            count.delays_ns.append(item.recorded_ns - paired_by_ns)
+        if item.stream is Stream.RGB:
+            try:
+                check_rgb(item.frame)
+            except MalformedImage as error:
+                count.refused[error.reason] += 1
+                return SyncOutcome()
+        return self._pairing.add(item.stream, stamp_ns, item.frame, item.recorded_ns)
 
     def _book(self, outcome: SyncOutcome[Frame]) -> Iterator[Pair[Frame]]:
         for left in outcome.unpaired:
@@ -133,6 +159,18 @@ class Pairing:
             self._counts[Stream.RGB].paired_ns.append(pair.rgb.stamp_ns)
             self._offsets_ns.append(pair.offset_ns)
             yield pair
+
+    def _clock(self, count: _CameraCount) -> StreamClock:
+        if not count.delays_ns:
+            return StreamClock()
+        steps_ms = timeline.steps_ns(count.stamps_ns) / NS_PER_MS
+        delay_ms, late_delay_ms = np.percentile(np.array(count.delays_ns) / NS_PER_MS, (50, 95))
+        return StreamClock(
+            period_ms=float(np.median(steps_ms)) if steps_ms.size else None,
+            longest_ms=float(steps_ms.max()) if steps_ms.size else None,
+            delay_ms=float(delay_ms),
+            late_delay_ms=float(late_delay_ms),
+        )
 
     def _camera(self, stream: Stream, end_ns: int, bin_s: float) -> CameraSummary:
         count, reading = self._counts[stream], self._reader.cameras[stream]

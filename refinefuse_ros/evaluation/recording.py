@@ -84,7 +84,10 @@ class Recording:
         offset_bins_ms, offset_counts: histogram of RGB minus thermal stamp; one edge more than counts.
         bin_s: width of the cameras' time bins, s.
         thermal, rgb: the cameras.
-        sync: the settings by which they were paired.
+        sync: by what they were paired at the end: what was left to be found out follows the clocks.
+        lag_ms: how much longer after their stamps thermal frames were recorded than RGB frames, ms (medians); None
+            where a camera's frames have no stamps.
+        advice: what is wrong with the cameras' clocks and how to cure it, as a clause; empty where nothing is.
         latency: from the diagnostics in the bag; None where there are none.
     """
 
@@ -101,4 +104,6 @@ class Recording:
     thermal: CameraSummary
     rgb: CameraSummary
     sync: SyncConfig
+    lag_ms: float | None
+    advice: str
     latency: LiveLatency | None

@@ -12,7 +12,8 @@ from refinefuse_ros.image.codec import MAX_PIXELS
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import NormalizationConfig
 from refinefuse_ros.nodes.parameters import parameter
-from refinefuse_ros.stream.synchronizer import SyncConfig
+from refinefuse_ros.stream.clocks import LONGEST_INTERVAL_MS
+from refinefuse_ros.stream.pairing import LEAST_WAIT_MS, MOST_WAIT_MS, STAMPS, SyncSettings
 
 TRANSPORTS: Final = ("raw", "compressed")
 
@@ -151,28 +152,50 @@ class SyncParameters:
         choices=("nearest", "approximate"),
     )
     slop_ms: float = parameter(
-        SyncConfig.slop_ms, "Largest stamp difference of a pair.", unit="ms", between=(0.1, 1000), live=True
+        SyncSettings.slop_ms, "Largest stamp difference of a pair.", unit="ms", between=(0.1, 1000), live=True
     )
-    max_wait_ms: float = parameter(
-        SyncConfig.max_wait_ms,
-        "Longest time an RGB frame waits for a nearer thermal one.",
+    max_wait_ms: float | None = parameter(
+        SyncSettings.max_wait_ms,
+        "Longest time an RGB frame waits for a nearer thermal one; auto follows a thermal camera that is late,"
+        f" from {LEAST_WAIT_MS:g} to {MOST_WAIT_MS:g} ms.",
         unit="ms",
-        between=(0, 1000),
+        between=(0, 5000),
         live=True,
     )
-    thermal_hold_ms: float = parameter(
-        SyncConfig.thermal_hold_ms,
-        "How old a thermal frame may be to serve further RGB frames; 0 uses each once.",
+    thermal_hold_ms: float | None = parameter(
+        SyncSettings.thermal_hold_ms,
+        "How old a thermal frame may be to serve further RGB frames; 0 uses each once, auto follows the thermal"
+        f" camera's longest interval, up to {LONGEST_INTERVAL_MS:g} ms.",
         unit="ms",
         between=(0, 5000),
         live=True,
     )
     queue_size: int = parameter(
-        SyncConfig.queue_size, "Most frames of one camera that wait for a partner.", between=(1, 1000), live=True
+        SyncSettings.queue_size, "Most frames of one camera that wait for a partner.", between=(1, 1000), live=True
+    )
+    thermal_offset_ms: float = parameter(
+        SyncSettings.thermal_offset_ms,
+        "Added to every thermal stamp before pairing, for cameras whose stamps are apart by a constant.",
+        unit="ms",
+        between=(-600_000, 600_000),
+        live=True,
+    )
+    stamps: str = parameter(
+        SyncSettings.stamps,
+        "header pairs by the cameras' stamps, arrival by when the messages come, for cameras without usable stamps.",
+        choices=STAMPS,
+        live=True,
     )
 
-    def config(self) -> SyncConfig:
-        return SyncConfig(self.slop_ms, self.max_wait_ms, self.thermal_hold_ms, self.queue_size)
+    def settings(self) -> SyncSettings:
+        return SyncSettings(
+            self.slop_ms,
+            self.max_wait_ms,
+            self.thermal_hold_ms,
+            self.queue_size,
+            self.thermal_offset_ms,
+            self.stamps,
+        )
 
 
 @dataclass(frozen=True)

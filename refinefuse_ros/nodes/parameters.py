@@ -21,6 +21,8 @@ from rclpy.parameter import Parameter
 
 Table = TypeVar("Table")
 _KEY = "parameter"
+AUTO = "auto"
+"""The value of a number that the node finds out for itself; None in its table."""
 
 
 class ParameterError(ValueError):
@@ -33,12 +35,13 @@ class ParameterSpec:
 
     Attributes:
         name: the ROS parameter name, such as "sync.slop_ms".
-        default: also fixes the type: bool, int, float or str.
+        default: also fixes the type: bool, int, float or str; `AUTO` of an `auto` number, a float.
         description: one sentence.
         unit: such as "ms"; empty for names and counts.
         minimum, maximum: inclusive range of numbers.
         choices: the allowed strings; empty for free text.
         live: whether a change takes effect at once, or only when the node is configured again.
+        auto: whether a number may be `AUTO` instead.
     """
 
     name: str
@@ -49,25 +52,34 @@ class ParameterSpec:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    auto: bool = False
+
+    @property
+    def kind(self) -> type:
+        """The type of its values."""
+        return float if self.auto else type(self.default)
 
     @property
     def allowed(self) -> str:
         """What a value may be, in words: for refusals and for the documentation."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(self.default)]
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[self.kind]
+        kind = f"{AUTO}, or {kind}" if self.auto else kind
         unit = f" {self.unit}" if self.unit else ""
         if self.minimum is not None and self.maximum is not None:
             return f"{kind} from {self.minimum:g} to {self.maximum:g}{unit}"
         return f"{kind}{unit}"
 
     def checked(self, value: Any) -> Any:
-        """`value` as this parameter's type.
+        """`value` as this parameter's type; None for `AUTO`.
 
         Raises:
             ParameterError: it has another type, is out of range or not among the choices.
         """
-        kind = type(self.default)
+        if self.auto and value == AUTO:
+            return None
+        kind = self.kind
         if kind is float and type(value) is int:
             value = float(value)
         fits = type(value) is kind and (not self.choices or value in self.choices)
@@ -86,9 +98,9 @@ class ParameterSpec:
         described = ParameterDescriptor(
             name=self.name, description=self.description, additional_constraints="; ".join(constraints)
         )
-        described.dynamic_typing = type(self.default) is float  # so that 20 is as good as 20.0
+        described.dynamic_typing = self.kind is float  # so that 20 is as good as 20.0
         if self.minimum is not None and self.maximum is not None:
-            if type(self.default) is int:
+            if self.kind is int:
                 bounds = IntegerRange(from_value=int(self.minimum), to_value=int(self.maximum), step=1)
                 described.integer_range = [bounds]
             else:
@@ -99,7 +111,7 @@ class ParameterSpec:
 
 
 def parameter(
-    default: bool | int | float | str,
+    default: bool | int | float | str | None,
     description: str,
     *,
     unit: str = "",
@@ -108,9 +120,15 @@ def parameter(
     live: bool = False,
     name: str = "",
 ) -> Any:
-    """A dataclass field that is a row of a parameter table; `name` is its ROS name where the field cannot have that."""
+    """A dataclass field that is a row of a parameter table.
+
+    Args:
+        default: None for a number that is `AUTO` unless somebody sets it.
+        name: its ROS name where the field cannot have that.
+    """
     low, high = between or (None, None)
-    spec = ParameterSpec(name, default, description, unit, low, high, choices, live)
+    auto = default is None
+    spec = ParameterSpec(name, AUTO if auto else default, description, unit, low, high, choices, live, auto)
     return field(default=default, metadata={_KEY: spec})
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from std_msgs.msg import Header
 
@@ -21,28 +21,21 @@ from refinefuse_ros.stream.outcome import (
     StreamFrame,
     SyncOutcome,
 )
+from refinefuse_ros.stream.pairing import CameraPairing, SyncSettings
 from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
 
 T = TypeVar("T")
 
 
-class Synchronizer(Protocol[T]):
-    """What the fusion node needs of a synchroniser; see `NearestSynchronizer` for what each call means."""
-
-    def add_thermal(self, stamp_ns: int, payload: T, now_ns: int) -> SyncOutcome[T]: ...
-    def add_rgb(self, stamp_ns: int, payload: T, now_ns: int) -> SyncOutcome[T]: ...
-    def poll(self, now_ns: int) -> SyncOutcome[T]: ...
-    def flush(self) -> SyncOutcome[T]: ...
-    def reconfigure(self, config: SyncConfig) -> None: ...
-
-
-def create_synchronizer(policy: str, config: SyncConfig) -> Synchronizer:
-    """The synchroniser of `sync.policy`.
+def create_pairing(policy: str, settings: SyncSettings) -> CameraPairing:
+    """Pairing by the synchroniser of `sync.policy`.
 
     Raises:
         StartError: "approximate" was asked for where message_filters is not installed.
     """
-    return NearestSynchronizer(config) if policy == "nearest" else ApproximateSynchronizer(config)
+    config = SyncConfig(slop_ms=settings.slop_ms, queue_size=settings.queue_size)
+    kind = NearestSynchronizer if policy == "nearest" else ApproximateSynchronizer
+    return CameraPairing(settings, kind(config))
 
 
 @dataclass(frozen=True)
@@ -75,24 +68,18 @@ class ApproximateSynchronizer(Generic[T]):
         self._paired: list[Pair[T]] = []
         self._waiting: dict[Stream, dict[int, Stamped[T]]] = {stream: {} for stream in Stream}
         self._left: list[StreamFrame[T]] = []  # unpaired since the last outcome
-        self._config: SyncConfig | None = None
-        self.reconfigure(config)
+        self._slop_ms, self._queue_size = config.slop_ms, config.queue_size
+        self._start_anew()
 
     def reconfigure(self, config: SyncConfig) -> None:
         """Start a new message_filters synchroniser; frames that wait in the old one leave unpaired with the next call.
 
-        With the same configuration all goes on as it is.
+        With the same slop and queue all goes on as it is: message_filters knows neither a wait nor a hold.
         """
-        if config == self._config:
-            return
-        self._config = config
         with self._lock:
-            self._leave_all()
-        self._inputs = {stream: self._filters.SimpleFilter() for stream in Stream}
-        approximate = self._filters.ApproximateTimeSynchronizer(
-            [self._inputs[Stream.THERMAL], self._inputs[Stream.RGB]], config.queue_size, config.slop_ms / 1000
-        )
-        approximate.registerCallback(self._on_pair)
+            if (config.slop_ms, config.queue_size) != (self._slop_ms, self._queue_size):
+                self._slop_ms, self._queue_size = config.slop_ms, config.queue_size
+                self._start_anew()
 
     def add_thermal(self, stamp_ns: int, payload: T, now_ns: int) -> SyncOutcome[T]:
         return self._add(Stream.THERMAL, Stamped(stamp_ns, payload))
@@ -104,15 +91,24 @@ class ApproximateSynchronizer(Generic[T]):
         """Nothing: message_filters decides only when a frame arrives."""
         return SyncOutcome()
 
+    def next_deadline_ns(self) -> int | None:
+        """None, for the same reason."""
+        return None
+
     def flush(self) -> SyncOutcome[T]:
         with self._lock:
-            self._leave_all()
+            self._start_anew()
             return SyncOutcome(unpaired=self._take_left())
 
-    def _leave_all(self) -> None:
-        """Let every frame that waits go unpaired."""
+    def _start_anew(self) -> None:
+        """Let every frame that waits go unpaired; message_filters' own queues cannot be emptied, only replaced."""
         self._left += [StreamFrame(s, frame) for s, frames in self._waiting.items() for frame in frames.values()]
         self._waiting = {stream: {} for stream in Stream}
+        self._inputs = {stream: self._filters.SimpleFilter() for stream in Stream}
+        approximate = self._filters.ApproximateTimeSynchronizer(
+            [self._inputs[Stream.THERMAL], self._inputs[Stream.RGB]], self._queue_size, self._slop_ms / 1000
+        )
+        approximate.registerCallback(self._on_pair)
 
     def _take_left(self) -> list[StreamFrame[T]]:
         left, self._left = self._left, []
@@ -129,7 +125,7 @@ class ApproximateSynchronizer(Generic[T]):
             waiting[frame.stamp_ns] = frame
             self._inputs[stream].signalMessage(_StampedMessage(Header(stamp=to_stamp(frame.stamp_ns)), frame))
             outcome.pairs, self._paired = self._paired, []
-            while len(waiting) > self._config.queue_size:
+            while len(waiting) > self._queue_size:
                 outcome.unpaired.append(StreamFrame(stream, waiting.pop(min(waiting))))
             return outcome
 

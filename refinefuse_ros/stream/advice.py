@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -28,6 +28,15 @@ NOTED_LAG_MS: Final = 100.0
 # From here on, RGB frames without a thermal frame are no accident.
 NOTED_UNPAIRED: Final = 0.05
 FEWEST_FRAMES: Final = 20
+
+Wording = Callable[[str, object], str]
+"""How a setting is named: its name (a field of `SyncSettings`) and the value that cures, for a sentence."""
+
+
+def as_parameter(name: str, value: object) -> str:
+    """As the node's parameter."""
+    return f"sync.{name}: {value}"
+
 
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -88,7 +97,7 @@ def judge_frames(
     for stream in Stream:
         if refused := refusal(stream, accounts_of(recent, stream)):
             return Judgement(Level.WARN, f"{refused}.")
-    advice = _clock_advice(pairing, settings)
+    advice = clock_advice(pairing, settings)
     silence = window.recent(SILENCE_NS)
     if silence and silence.thermal.received and silence.rgb.received and not silence.pairs.formed:
         why = advice or "compare their stamps with sync.slop_ms"
@@ -114,7 +123,7 @@ def refusal(stream: Stream, recent: StreamAccounts) -> str:
     return f"The {stream} camera's frames cannot be used: {why}"
 
 
-def _clock_advice(pairing: PairingReading, settings: SyncSettings) -> str:
+def clock_advice(pairing: PairingReading, settings: SyncSettings, wording: Wording = as_parameter) -> str:
     """What is wrong with the two clocks and how to cure it, as a clause; empty where they agree or are not compared."""
     clocks, lag_ms = pairing.clocks, pairing.clocks.lag_ms
     if lag_ms is None or settings.stamps == ARRIVAL:
@@ -122,15 +131,15 @@ def _clock_advice(pairing: PairingReading, settings: SyncSettings) -> str:
     if abs(lag_ms) >= EPOCH_MS:
         return (
             f"RGB's stamps stand {lag_ms / 1000:+.1f} s from thermal's, so they are of different clocks;"
-            " set sync.stamps: arrival, or bring the cameras' clocks together"
+            f" set {wording('stamps', ARRIVAL)}, or bring the cameras' clocks together"
         )
-    offset = f"sync.thermal_offset_ms: {settings.thermal_offset_ms + lag_ms:.0f}"
+    offset = wording("thermal_offset_ms", f"{settings.thermal_offset_ms + lag_ms:.0f}")
     apart = f"RGB's stamps stand {lag_ms:+.0f} ms from thermal's as they come"
     if abs(lag_ms) > NOTED_LAG_MS and _is_ahead(clocks):
         return f"{apart}, and are ahead of the clock here; set {offset}"
     wait_ms = pairing.in_use.max_wait_ms
     needed_ms = clocks.longest_lag_ms + WAIT_MARGIN_MS
-    enough = f"sync.max_wait_ms: {math.ceil(max(abs(lag_ms), needed_ms) / 10) * 10}"
+    enough = wording("max_wait_ms", math.ceil(max(abs(lag_ms), needed_ms) / 10) * 10)
     if needed_ms > max(wait_ms, NOTED_LAG_MS):
         return (
             f"thermal frames come {lag_ms:.0f} ms later than RGB's of the same stamp, which wait {wait_ms:.0f} ms;"
@@ -160,5 +169,5 @@ def _rate_advice(pairing: PairingReading) -> str:
     longest_ms = pairing.clocks.thermal.longest_ms
     if longest_ms is None or pairing.in_use.thermal_hold_ms >= longest_ms:
         return ""
-    hold_ms = math.ceil(hold_for(longest_ms) / 5) * 5
-    return f"thermal frames are up to {longest_ms:.0f} ms apart; set sync.thermal_hold_ms: {hold_ms}, or auto"
+    hold = as_parameter("thermal_hold_ms", math.ceil(hold_for(longest_ms) / 5) * 5)
+    return f"thermal frames are up to {longest_ms:.0f} ms apart; set {hold}, or auto"

@@ -71,6 +71,14 @@ class SyncSettings:
             raise ValueError(f"stamps is {self.stamps!r}: give one of {', '.join(STAMPS)}.")
         self.in_use(ClockReading())  # the rest is judged there
 
+    def pairing_stamp_ns(self, stream: Stream, stamp_ns: int, now_ns: int) -> int:
+        """The stamp by which a frame is paired that arrived at `now_ns` with `stamp_ns` in its header."""
+        if self.stamps == ARRIVAL:
+            return now_ns
+        if stamp_ns > 0 and stream is Stream.THERMAL:
+            return stamp_ns + round(self.thermal_offset_ms * NS_PER_MS)
+        return stamp_ns
+
     def in_use(self, clocks: ClockReading, starting: bool = False) -> SyncConfig:
         """The values that are used with such clocks.
 
@@ -148,10 +156,7 @@ class CameraPairing(Generic[T]):
 
     def add(self, stream: Stream, stamp_ns: int, payload: T, now_ns: int) -> SyncOutcome[T]:
         """Take in a frame that arrived at `now_ns` of the node's clock, with the stamp of its header, ns."""
-        if self._settings.stamps == ARRIVAL:
-            stamp_ns = now_ns
-        elif stamp_ns > 0 and stream is Stream.THERMAL:
-            stamp_ns += round(self._settings.thermal_offset_ms * NS_PER_MS)
+        stamp_ns = self._settings.pairing_stamp_ns(stream, stamp_ns, now_ns)
         if stamp_ns > 0:  # a driver that does not stamp says nothing of its clock
             self._watch.observe(stream, stamp_ns, now_ns)
         with self._lock:

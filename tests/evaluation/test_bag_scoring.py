@@ -28,7 +28,7 @@ from refinefuse_ros.recordings.making import write_bag
 from refinefuse_ros.recordings.reading import IMAGE, open_bag, ros_types
 from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.stream.outcome import Stream
-from refinefuse_ros.stream.synchronizer import SyncConfig
+from refinefuse_ros.stream.pairing import SyncSettings
 
 NANO = EngineRequest("nano")
 
@@ -82,12 +82,12 @@ def test_storage_and_lossless_encoding_change_no_number(tmp_path: Path, few_pair
 
 def test_a_slow_thermal_camera_is_paired_by_nearest_stamp(tmp_path: Path, few_pairs) -> None:
     write_bag(few_pairs(40), tmp_path / "bag", thermal_rate_hz=9, thermal_offset_ms=5)
-    verdict = evaluate(tmp_path / "bag", sync=SyncConfig(slop_ms=30))
+    verdict = evaluate(tmp_path / "bag", sync=SyncSettings(slop_ms=30, thermal_hold_ms=0))
     assert verdict.recording.pairs == len(verdict.methods[0].pairs) == verdict.recording.thermal.messages == 18
     assert verdict.recording.rgb.unpaired == 22
     assert verdict.recording.offset_ms_max <= 30
     check_balance(verdict.recording.rgb)
-    held = evaluate(tmp_path / "bag", sync=SyncConfig(thermal_hold_ms=150))
+    held = evaluate(tmp_path / "bag", sync=SyncSettings(thermal_hold_ms=150))
     assert held.recording.pairs == 40
     assert held.recording.thermal.paired <= 18
     check_balance(held.recording.thermal)
@@ -146,9 +146,32 @@ def test_a_change_of_size_costs_only_those_pairs(tmp_path: Path, few_pairs) -> N
 
 def test_cameras_that_never_meet_are_one_sentence_and_leave_no_file(tmp_path: Path, few_pairs) -> None:
     write_bag(few_pairs(5), tmp_path / "bag", thermal_offset_ms=-10_000)
-    with pytest.raises(BagError, match=r"No frame of /thermal/image_raw lies within 20 ms of one of /rgb/image_raw"):
+    with pytest.raises(BagError, match=r"No frame of /thermal/image_raw pairs with .*; set --stamps arrival"):
         evaluate(tmp_path / "bag", fused_files=FusedFiles(tmp_path / "fused.mp4", tmp_path / "fused"))
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_an_offset_is_cured_by_the_option_that_the_sentence_names(tmp_path: Path, few_pairs) -> None:
+    write_bag(few_pairs(12), tmp_path / "bag", thermal_offset_ms=-900)
+    with pytest.raises(BagError, match="if the stamps are wrong, --thermal-offset-ms 900"):
+        evaluate(tmp_path / "bag")
+    cured = evaluate(tmp_path / "bag", sync=SyncSettings(thermal_offset_ms=900)).recording
+    assert (cured.pairs, cured.offset_ms_max, cured.advice) == (12, 0.0, "")
+    by_arrival = evaluate(tmp_path / "bag", sync=SyncSettings(stamps="arrival")).recording
+    assert by_arrival.pairs == 12
+
+
+def test_a_lag_that_was_waited_for_is_said_in_the_verdict(tmp_path: Path, few_pairs) -> None:
+    write_bag(few_pairs(40), tmp_path / "bag", thermal_offset_ms=-150)
+    recording = evaluate(tmp_path / "bag").recording
+    assert recording.lag_ms == pytest.approx(150)
+    assert "--thermal-offset-ms 150 if they are wrong" in recording.advice
+
+
+def test_cameras_without_stamps_are_pointed_to_arrival(tmp_path: Path, few_pairs) -> None:
+    write_bag(few_pairs(1), tmp_path / "bag", start_ns=0)
+    with pytest.raises(BagError, match="have no stamps; give --stamps arrival"):
+        evaluate(tmp_path / "bag")
 
 
 def test_a_damaged_bag_is_scored_as_far_as_it_goes_and_says_so(tmp_path: Path, few_pairs) -> None:

@@ -37,7 +37,7 @@ def verdict(*methods: Method, recording: Recording | None = None) -> Any:
 
 def recording(**changes: Any) -> Recording:
     camera = CameraSummary("/t", 200, 190, 6, 1, {"zero_stamp": 2}, {"bad_jpeg": 1}, 30.0, 99.0, True, [], [], [])
-    whole = Recording("b", 6.0, 190, 10, 0, 0.0, 7.5, [0.0, 1.0], [1], 1.0, camera, camera, SyncConfig(), None)
+    whole = Recording("b", 6.0, 190, 10, 0, 0.0, 7.5, [0.0, 1.0], [1], 1.0, camera, camera, SyncConfig(), 0.0, "", None)
     return replace(whole, **changes)
 
 

@@ -29,6 +29,7 @@ class Table:
 @dataclass(frozen=True)
 class Outer:
     inner: Table = Table()
+    wait_ms: float | None = parameter(None, "How long.", unit="ms", between=(0, 9))
     sharp: bool = parameter(False, "Whether sharp.", name="inner.sharp")
 
 
@@ -63,6 +64,14 @@ def test_others_are_refused_with_a_sentence(name: str, value: object, sentence: 
     assert str(refused.value) == sentence
 
 
+def test_a_number_may_be_left_to_the_node() -> None:
+    (wait,) = (spec for spec in specs_of(Outer) if spec.name == "wait_ms")
+    assert wait.default == "auto"
+    assert [wait.checked(value) for value in ("auto", 3, 2.5)] == [None, 3.0, 2.5]
+    with pytest.raises(ParameterError, match="cannot be 'soon': it must be auto, or a number from 0 to 9 ms"):
+        wait.checked("soon")
+
+
 def test_descriptors_carry_description_and_range() -> None:
     descriptor = SPECS["count"].descriptor()
     assert descriptor.description == "How many."
@@ -78,13 +87,14 @@ def test_values_that_contradict_one_another_are_refused() -> None:
 def test_a_group_has_its_name_before_those_of_its_rows() -> None:
     assert [spec.name for spec in specs_of(Outer)] == [
         *("inner.count", "inner.ratio", "inner.mode", "inner.on"),
+        "wait_ms",
         "inner.sharp",
     ]
 
 
 def test_every_default_is_allowed() -> None:
     for spec in specs_of(FusionParameters):
-        assert spec.checked(spec.default) == spec.default
+        assert spec.checked(spec.default) == (None if spec.default == "auto" and spec.auto else spec.default)
 
 
 def test_yaml_and_documentation_are_those_of_the_table() -> None:

@@ -10,28 +10,25 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.nodes.synchronizers import create_synchronizer
+from refinefuse_ros.nodes.synchronizers import ApproximateSynchronizer, create_pairing
 from refinefuse_ros.stream.ledger import FrameLedger
 from refinefuse_ros.stream.outcome import Stream
-from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
+from refinefuse_ros.stream.pairing import SyncSettings
+from refinefuse_ros.stream.synchronizer import SyncConfig
 
 MS = 1_000_000
 HAS_MESSAGE_FILTERS = find_spec("message_filters") is not None
 
 
-def test_nearest_is_ours() -> None:
-    assert isinstance(create_synchronizer("nearest", SyncConfig()), NearestSynchronizer)
-
-
 @pytest.mark.skipif(HAS_MESSAGE_FILTERS, reason="message_filters is installed here")
 def test_approximate_without_message_filters_says_what_to_do() -> None:
     with pytest.raises(UserError, match="needs the ROS package message_filters"):
-        create_synchronizer("approximate", SyncConfig())
+        create_pairing("approximate", SyncSettings())
 
 
 @pytest.mark.skipif(not HAS_MESSAGE_FILTERS, reason="message_filters comes with a ROS install")
 def test_approximate_pairs_and_accounts_for_every_frame() -> None:
-    synchronizer = create_synchronizer("approximate", SyncConfig(slop_ms=10, queue_size=3))
+    synchronizer = ApproximateSynchronizer(SyncConfig(slop_ms=10, queue_size=3))
     ledger = FrameLedger()
     offsets = []
     for index in range(20):
@@ -53,7 +50,7 @@ def test_approximate_pairs_and_accounts_for_every_frame() -> None:
 
 @pytest.mark.skipif(not HAS_MESSAGE_FILTERS, reason="message_filters comes with a ROS install")
 def test_frames_from_before_another_configuration_spoil_no_account() -> None:
-    synchronizer = create_synchronizer("approximate", SyncConfig(slop_ms=10, queue_size=3))
+    synchronizer = ApproximateSynchronizer(SyncConfig(slop_ms=10, queue_size=3))
     for index in range(3):
         assert not synchronizer.add_rgb((9000 + 100 * index) * MS, index, 0).unpaired
     synchronizer.reconfigure(SyncConfig(slop_ms=10, queue_size=3))  # another parameter was set
@@ -62,3 +59,12 @@ def test_frames_from_before_another_configuration_spoil_no_account() -> None:
     first = synchronizer.add_rgb(1000 * MS, 4, 0)  # the recording starts anew
     assert len(first.unpaired) == 3
     assert not synchronizer.flush().unpaired[1:]
+
+
+@pytest.mark.skipif(not HAS_MESSAGE_FILTERS, reason="message_filters comes with a ROS install")
+def test_a_flushed_frame_does_not_pair_again() -> None:
+    synchronizer = ApproximateSynchronizer(SyncConfig(slop_ms=10, queue_size=3))
+    synchronizer.add_rgb(1000 * MS, 1, 0)
+    assert len(synchronizer.flush().unpaired) == 1
+    assert synchronizer.add_thermal(1000 * MS, 2, 0).pairs == []
+    assert len(synchronizer.flush().unpaired) == 1

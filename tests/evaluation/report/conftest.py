@@ -68,6 +68,8 @@ def recording() -> Recording:
         thermal=_camera("/thermal/image_raw", 10, [Gap(3.0, 140.0)]),
         rgb=_camera("/rgb/image_raw", 0, []),
         sync=SyncConfig(),
+        lag_ms=1.5,
+        advice="",
         latency=LiveLatency(
             [1.0, 2.0, 3.0], [8.0, 8.5, 9.0], [12.0, 30.0, 14.0], {"infer": [5.0, 5.5, 6.0]}, [30.0] * 3
         ),
