@@ -36,8 +36,8 @@ from refinefuse_ros.recordings.checksum import Checksum
 from refinefuse_ros.recordings.reading import BagReader, open_bag
 from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.stream.advice import clock_advice
-from refinefuse_ros.stream.outcome import Pair, RejectReason, Stream
-from refinefuse_ros.stream.pairing import ARRIVAL, SyncSettings
+from refinefuse_ros.stream.outcome import Pair, Stream
+from refinefuse_ros.stream.pairing import SyncSettings
 from refinefuse_ros.stream.timing import NS_PER_S
 
 # A video needs its rate before its first frame: so many pairs are held back to tell it.
@@ -187,10 +187,6 @@ def _no_pair(reader: BagReader, pairing: Pairing, skipped: list[str]) -> str:
     if pairing.formed or any(camera.messages == camera.unreadable.total() for camera in reader.cameras.values()):
         return skipped[-1]
     thermal, rgb = (reader.topics[stream] for stream in Stream)
-    unstamped = [reader.topics[stream] for stream in Stream if pairing.only_refused(stream) == RejectReason.ZERO_STAMP]
-    if unstamped:
-        topics = " and ".join(unstamped)
-        return f"The frames of {topics} in {reader.path} have no stamps; give {as_option('stamps', ARRIVAL)}."
     advice = clock_advice(pairing.reading(), pairing.settings, as_option)
     if advice:
         return f"No frame of {thermal} pairs with one of {rgb} in {reader.path}: {advice}."

@@ -7,7 +7,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.stream.advice import clock_advice
 from refinefuse_ros.stream.clocks import ClockReading, StreamClock
 from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome
-from refinefuse_ros.stream.pairing import CameraPairing, PairingReading, SyncSettings
+from refinefuse_ros.stream.pairing import ARRIVAL, CameraPairing, PairingReading, SyncSettings
 from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
 from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S
 
@@ -75,7 +75,8 @@ class Pairing:
         `others` takes the messages of other topics, as for `BagReader.frames`.
         """
         total = sum(self._reader.counts.values())
-        for item in progress(self._reader.frames(others), "scoring", total, quiet):
+        frames = self._reader.frames(others, needs_stamps=self.settings.stamps != ARRIVAL)
+        for item in progress(frames, "scoring", total, quiet):
             yield from self._decide_until(item.recorded_ns)
             yield from self._book(self._add(item))
             self._end_ns = item.recorded_ns
@@ -86,12 +87,6 @@ class Pairing:
     def formed(self) -> int:
         """How many pairs there are so far."""
         return len(self._offsets_ns)
-
-    def only_refused(self, stream: Stream) -> str:
-        """The one reason for which every frame of a camera was refused; empty where some were not, or for several."""
-        count = self._counts[stream]
-        (reason, refused), *_ = count.refused.most_common(1) or [("", 0)]
-        return reason if refused and refused == len(count.stamps_ns) else ""
 
     def reading(self) -> PairingReading:
         """The cameras' clocks over the whole recording, and by what frames were paired at its end."""
@@ -131,7 +126,10 @@ class Pairing:
             yield from self._book(self._pairing.poll(deadline_ns))
 
     def _add(self, item: BagFrame) -> SyncOutcome[Frame]:
-        count, stamp_ns = self._counts[item.stream], item.frame.stamp_ns
+        count, frame = self._counts[item.stream], item.frame
+        if frame.stamp_ns <= 0 and self.settings.stamps == ARRIVAL:
+            frame = replace(frame, stamp_ns=item.recorded_ns)
+        stamp_ns = frame.stamp_ns
         count.stamps_ns.append(stamp_ns)
         if stamp_ns > 0:
             self.start_ns = min(self.start_ns or stamp_ns, stamp_ns)
@@ -139,11 +137,11 @@ class Pairing:
             count.delays_ns.append(item.recorded_ns - paired_by_ns)
         if item.stream is Stream.RGB:
             try:
-                check_rgb(item.frame)
+                check_rgb(frame)
             except MalformedImage as error:
                 count.refused[error.reason] += 1
                 return SyncOutcome()
-        return self._pairing.add(item.stream, stamp_ns, item.frame, item.recorded_ns)
+        return self._pairing.add(item.stream, stamp_ns, frame, item.recorded_ns)
 
     def _book(self, outcome: SyncOutcome[Frame]) -> Iterator[Pair[Frame]]:
         for left in outcome.unpaired:

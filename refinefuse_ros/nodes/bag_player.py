@@ -39,7 +39,7 @@ from refinefuse_ros.recordings.reading import CAMERA_INFO, COMPRESSED_IMAGE, IMA
 from refinefuse_ros.recordings.replaying import NODE_TOPICS
 from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.stream.delivery import Timed
-from refinefuse_ros.stream.health import Level
+from refinefuse_ros.stream.health import Judgement, Level
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.timing import NS_PER_S
 
@@ -274,7 +274,9 @@ class BagPlayer(Node):
             "finished": self._done,
         }
         level = Level.WARN if losses or self._undecodable else Level.OK
-        array = DiagnosticArray(status=[status(f"{self.get_name()}: playback", level, playing, values)])
+        array = DiagnosticArray(
+            status=[status(self.get_fully_qualified_name(), "playback", Judgement(level, playing), values)]
+        )
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 

@@ -29,7 +29,7 @@ from refinefuse_ros.nodes.messages import header, pinhole_camera_info, to_image
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
 from refinefuse_ros.nodes.playing import ReadAhead, create_camera_publisher, start_thread, wait_for_subscribers
 from refinefuse_ros.nodes.running import StartError, run_node
-from refinefuse_ros.stream.health import Level
+from refinefuse_ros.stream.health import Judgement, Level
 
 PREPARED_AHEAD = 2
 
@@ -193,7 +193,9 @@ class CameraPlayer(Node):
             "late_pairs": self._late,
             "finished": self._done,
         }
-        array = DiagnosticArray(status=[status(f"{self.get_name()}: playback", Level.OK, playing, values)])
+        array = DiagnosticArray(
+            status=[status(self.get_fully_qualified_name(), "playback", Judgement(Level.OK, playing), values)]
+        )
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 

@@ -3,39 +3,82 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
+from refinefuse_ros.stream.advice import LedgerWindow, accounts_of, judge_frames, refusal
 from refinefuse_ros.stream.health import (
     CameraHealth,
-    CameraReading,
     Judgement,
-    Level,
     judge_camera,
     judge_engine,
-    judge_frames,
     judge_latency,
     judge_rate,
-    sends_alone,
 )
-from refinefuse_ros.stream.ledger import FrameLedger
+from refinefuse_ros.stream.ledger import FrameLedger, LedgerSnapshot
+from refinefuse_ros.stream.news import News
 from refinefuse_ros.stream.outcome import Pair, Stream
+from refinefuse_ros.stream.pairing import PairingReading
+from refinefuse_ros.stream.standby import Standby
 from refinefuse_ros.stream.timing import NS_PER_MS, LatencyWindow, Percentiles, RateMeter, StageTimes
 
+Judged = tuple[Judgement, dict[str, Any]]
+"""A status: its judgement and its values."""
 
-def status(name: str, level: Level, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:
-    """One diagnostic status; floats are written with three decimals."""
+# What is logged of the statuses, and how many collections in a row it must be bad before. The engine's host says itself
+# what becomes of it.
+PATIENCE: Final = {"rate": 5, "latency": 5, "frames": 1, "thermal camera": 1, "rgb camera": 1}
+
+
+def status(node: str, name: str, judgement: Judgement, values: Mapping[str, Any]) -> DiagnosticStatus:
+    """One diagnostic status of the node with this fully qualified name; floats are written with three decimals."""
     texts = {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in values.items()}
     return DiagnosticStatus(
-        level=bytes([level]),  # rclpy wants the octet as bytes
-        name=name,
-        message=message,
+        level=bytes([judgement.level]),  # rclpy wants the octet as bytes
+        name=f"{node}: {name}",
+        hardware_id=node,
+        message=judgement.message,
         values=[KeyValue(key=key, value=text) for key, text in texts.items()],
     )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the node knows at the moment of a collection.
+
+    Attributes:
+        now_ns: by the node's clock.
+        watched_ms: for how long it has been active, ms.
+        parameters: in force.
+        pairing: the cameras' clocks, and what frames are paired by.
+        silences: of a camera of which nothing comes, what is known of its topic, as a clause.
+        subscribers: of each fused topic, by its last name.
+        watched: whether fused images are wanted.
+        info_mismatches: of a camera whose CameraInfo is not of its images, how so, as a clause.
+    """
+
+    now_ns: int
+    watched_ms: float
+    parameters: FusionParameters
+    pairing: PairingReading
+    silences: Mapping[Stream, str]
+    subscribers: Mapping[str, int]
+    watched: bool
+    info_mismatches: Mapping[Stream, str]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection gave: the message, and what of it belongs into the log, by status."""
+
+    array: DiagnosticArray
+    news: Mapping[str, Judgement]
 
 
 class FusionDiagnostics:
@@ -44,6 +87,7 @@ class FusionDiagnostics:
     Attributes:
         ledger: what became of every frame and pair.
         stages: how long each stage takes, ms.
+        standby: decides which frames are shown alone.
     """
 
     def __init__(self, node_name: str, engine: EngineHost, camera_timeout_ms: float) -> None:
@@ -52,6 +96,9 @@ class FusionDiagnostics:
         self._node_name = node_name
         self._engine = engine
         self._cameras = {stream: CameraHealth(camera_timeout_ms) for stream in Stream}
+        self.standby = Standby(self._cameras)
+        self._window = LedgerWindow()
+        self._news = News()
         self._age = {stream: LatencyWindow() for stream in Stream}
         self._published = RateMeter()
         self._latency = LatencyWindow()
@@ -60,18 +107,24 @@ class FusionDiagnostics:
         self._offset = LatencyWindow()
 
     def received(self, stream: Stream, now_ns: int) -> None:
+        """A message came."""
         self.ledger.received(stream)
+        self._cameras[stream].received(now_ns)
+
+    def usable(self, stream: Stream, now_ns: int) -> None:
+        """It was a new frame that can be used."""
         self._cameras[stream].arrived(now_ns)
+
+    def silent(self, stream: Stream, now_ns: int) -> bool:
+        """Whether nothing has come of a camera for the timeout, usable or not."""
+        return not self._cameras[stream].read(now_ns).sends
 
     def stamped(self, stream: Stream, age_ms: float) -> None:
         """A frame was decoded `age_ms` after its stamp by the node's clock."""
         self._age[stream].add(age_ms)
 
-    def sends_alone(self, stream: Stream, now_ns: int) -> bool:
-        """Whether this camera sends while the other one is missing."""
-        return sends_alone(self._cameras[stream].read(now_ns), self._cameras[stream.other].read(now_ns))
-
-    def paired(self, pair: Pair[Any]) -> None:
+    def paired(self, pair: Pair[Any], now_ns: int) -> None:
+        self.standby.paired(now_ns)
         self._offset.add(abs(pair.offset_ns) / NS_PER_MS)
 
     def published(self, now_ns: int, latency_ms: float) -> None:
@@ -85,31 +138,34 @@ class FusionDiagnostics:
         self._overhead.add(outside_engine_ms)
         self._latency_beside_engine.add(latency_beside_engine_ms)
 
-    def collect(self, now_ns: int, parameters: FusionParameters, subscribers: Mapping[str, int]) -> DiagnosticArray:
-        """The six statuses at `now_ns`, with how many subscribe each fused topic; the header is left to the caller."""
-        cameras = {stream: camera.read(now_ns) for stream, camera in self._cameras.items()}
-        statuses = [
-            self._rate_status(now_ns, parameters, subscribers),
-            self._latency_status(parameters),
-            self._frames_status(),
-            self._engine_status(parameters),
-            *(self._camera_status(stream, cameras, parameters) for stream in Stream),
-        ]
-        return DiagnosticArray(status=statuses)
+    def collect(self, look: Look) -> Collected:
+        """The six statuses; the header's stamp is left to the caller."""
+        snapshot = self.ledger.snapshot()
+        self._window.add(look.now_ns, snapshot)
+        judged = {
+            "rate": self._rate(look),
+            "latency": self._latencies(look),
+            "frames": self._frames(look, snapshot),
+            "engine": self._engine_state(look),
+            **{f"{stream} camera": self._camera(look, stream) for stream in Stream},
+        }
+        statuses = [status(self._node_name, name, *found) for name, found in judged.items()]
+        steady_ns = time.monotonic_ns()  # what is said now and then must not wait for a clock that stands still
+        told = {
+            name: news
+            for name, (judgement, _) in judged.items()
+            if name in PATIENCE and (news := self._news.of(name, judgement, steady_ns, PATIENCE[name]))
+        }
+        return Collected(DiagnosticArray(status=statuses), told)
 
-    def _status(self, name: str, judgement: Judgement, values: Mapping[str, Any]) -> DiagnosticStatus:
-        return status(f"{self._node_name}: {name}", judgement.level, judgement.message, values)
-
-    def _rate_status(
-        self, now_ns: int, parameters: FusionParameters, subscribers: Mapping[str, int]
-    ) -> DiagnosticStatus:
-        rate_hz = self._published.rate_hz(now_ns)
+    def _rate(self, look: Look) -> Judged:
+        rate_hz = self._published.rate_hz(look.now_ns)
         ever_published = self._latency.percentiles().count > 0
-        judgement = judge_rate(rate_hz, parameters.diagnostics.min_rate_hz, ever_published)
-        values = {f"fused_{topic}_subscribers": count for topic, count in subscribers.items()}
-        return self._status("rate", judgement, {"fused_rate_hz": rate_hz, **values})
+        judgement = judge_rate(rate_hz, look.parameters.diagnostics.min_rate_hz, ever_published, look.watched)
+        subscribed = {f"fused_{topic}_subscribers": count for topic, count in look.subscribers.items()}
+        return judgement, {"fused_rate_hz": rate_hz} | subscribed
 
-    def _latency_status(self, parameters: FusionParameters) -> DiagnosticStatus:
+    def _latencies(self, look: Look) -> Judged:
         latency = self._latency.percentiles()
         values = _latency_values("latency_ms", latency, ("p50", "p95", "p99", "max"))
         for stage, times in self.stages.percentiles().items():
@@ -118,18 +174,26 @@ class FusionDiagnostics:
         beside = self._latency_beside_engine.percentiles()
         values |= _latency_values("latency_beside_engine_ms", beside, ("p50", "p99"))
         values |= _latency_values("sync_offset_ms", self._offset.percentiles(), ("p50", "max"))
-        return self._status("latency", judge_latency(latency, parameters.diagnostics.max_latency_ms), values)
+        return judge_latency(latency, look.parameters.diagnostics.max_latency_ms), values
 
-    def _frames_status(self) -> DiagnosticStatus:
-        snapshot = self.ledger.snapshot()
-        return self._status("frames", judge_frames(snapshot), _flattened(snapshot.to_dict()))
+    def _frames(self, look: Look, snapshot: LedgerSnapshot) -> Judged:
+        judgement = judge_frames(snapshot, self._window, look.pairing, look.parameters.sync.settings())
+        clocks, in_use = look.pairing.clocks, look.pairing.in_use
+        values = _flattened(snapshot.to_dict())
+        values |= {"sync_max_wait_ms": in_use.max_wait_ms, "sync_thermal_hold_ms": in_use.thermal_hold_ms}
+        measured = {"thermal_lag_ms": clocks.lag_ms}
+        for stream in Stream:
+            measured[f"{stream}_delay_ms"] = clocks[stream].delay_ms
+            measured[f"{stream}_period_ms"] = clocks[stream].period_ms
+            measured[f"{stream}_longest_interval_ms"] = clocks[stream].longest_ms
+        return judgement, values | {name: value for name, value in measured.items() if value is not None}
 
-    def _engine_status(self, parameters: FusionParameters) -> DiagnosticStatus:
+    def _engine_state(self, look: Look) -> Judged:
         engine = self._engine
         judgement = judge_engine(
             engine.info.backend,
             engine.failures_in_a_row,
-            parameters.engine.max_failures,
+            look.parameters.engine.max_failures,
             engine.fell_back_from,
             engine.refused,
         )
@@ -142,16 +206,23 @@ class FusionDiagnostics:
             "build_phase": build.phase,
             "build_time_s": build.seconds,
         }
-        return self._status("engine", judgement, values)
+        return judgement, values
 
-    def _camera_status(
-        self, stream: Stream, cameras: dict[Stream, CameraReading], parameters: FusionParameters
-    ) -> DiagnosticStatus:
+    def _camera(self, look: Look, stream: Stream) -> Judged:
+        cameras = {one: health.read(look.now_ns) for one, health in self._cameras.items()}
         camera = cameras[stream]
-        judgement = judge_camera(stream, cameras, parameters.on_missing == "passthrough")
+        judgement = judge_camera(
+            stream,
+            cameras,
+            look.parameters.on_missing == "passthrough",
+            refusal(stream, accounts_of(self._window.recent(), stream)),
+            look.silences.get(stream, ""),
+            look.watched_ms,
+            look.info_mismatches.get(stream, ""),
+        )
         values = {"rate_hz": camera.rate_hz, "since_last_ms": camera.age_ms}
         values |= _latency_values("stamp_to_arrival_ms", self._age[stream].percentiles(), ("p50", "p99"))
-        return self._status(f"{stream} camera", judgement, values)
+        return judgement, values
 
 
 def _latency_values(prefix: str, times: Percentiles, which: tuple[str, ...]) -> dict[str, float]:

@@ -11,21 +11,16 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
 from rclpy.timer import Timer
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from refinefuse_ros.engine.building import BuildStoppedError
 from refinefuse_ros.engine.host import EngineHost
@@ -34,26 +29,23 @@ from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.steadying import Steadier
-from refinefuse_ros.nodes.diagnostics import FusionDiagnostics
+from refinefuse_ros.nodes.diagnostics import FusionDiagnostics, Look
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
-from refinefuse_ros.nodes.messages import (
-    header,
-    to_compressed_image,
-    to_frame,
-    to_image,
-    uncalibrated_camera_info,
-)
+from refinefuse_ros.nodes.intake import CameraIntake, Decoded
+from refinefuse_ros.nodes.messages import to_stamp
+from refinefuse_ros.nodes.outputs import FusedOutputs, create_publisher
 from refinefuse_ros.nodes.parameters import DeclaredParameters
-from refinefuse_ros.nodes.qos import refused_overrides_in_words
 from refinefuse_ros.nodes.running import StartError, run_node
-from refinefuse_ros.nodes.synchronizers import create_synchronizer
-from refinefuse_ros.pipeline import FusedImage, FusionPipeline, check_rgb
+from refinefuse_ros.nodes.synchronizers import create_pairing
+from refinefuse_ros.pipeline import FusedImage, FusionPipeline
+from refinefuse_ros.stream.advice import REASONS
+from refinefuse_ros.stream.health import Judgement, Level
+from refinefuse_ros.stream.novelty import Novelty
 from refinefuse_ros.stream.outcome import Pair, Stream, SyncOutcome
+from refinefuse_ros.stream.pairing import ARRIVAL
 from refinefuse_ros.stream.slot import LatestSlot
 from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S
 
-SUBSCRIPTION_DEPTH = 5
-PUBLISHER_DEPTH = 5
 DIAGNOSTICS_PERIOD_S = 1.0
 # A worker that waits for a pair looks this often for RGB frames whose partner did not come.
 IDLE_POLL_S = 0.005
@@ -61,15 +53,6 @@ IDLE_POLL_S = 0.005
 WARNING_PERIOD_NS = 5 * NS_PER_S
 # The reason of a frame that was rejected through no fault of its own.
 INTERNAL_FAULT = "internal_fault"
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A decoded frame, what decoding it cost, and when that was done by the performance counter."""
-
-    frame: Frame
-    decode_ms: float
-    ready_ns: int
 
 
 @dataclass(frozen=True)
@@ -93,13 +76,15 @@ class FusionNode(LifecycleNode):
     def __init__(self) -> None:
         super().__init__("fusion")
         self._declared = DeclaredParameters(self, FusionParameters)
+        for sentence in self._declared.unknown():
+            self.get_logger().warning(sentence)
         self._settings = self._declared.read()
         self._engine: EngineHost | None = None
         self._worker: threading.Thread | None = None
         self._diagnostics_timer: Timer | None = None
-        self._own_publishers: list[LifecyclePublisher] = []
-        self._camera_subscriptions: list[Subscription] = []
-        self._camera_infos: dict[Stream, CameraInfo] = {}
+        self._outputs: FusedOutputs | None = None
+        self._diagnostics_publisher: LifecyclePublisher | None = None
+        self._cameras: dict[Stream, CameraIntake] = {}
         self._warned_ns: dict[str, int] = {}  # when each kind of fault was last said
         self._interrupted = threading.Event()
         self.start_error = ""
@@ -109,7 +94,7 @@ class FusionNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._settings = settings = self._declared.read()
         try:
-            self._synchronizer = create_synchronizer(settings.sync.policy, settings.sync.config())
+            self._pairing = create_pairing(settings.sync.policy, settings.sync.settings())
             self._engine = EngineHost(
                 settings.engine.request(settings.model),
                 settings.engine.size,
@@ -117,7 +102,8 @@ class FusionNode(LifecycleNode):
                 interrupted=self._interrupted,
                 say=self.get_logger().info,
             )
-            self._create_publishers()
+            self._outputs = FusedOutputs(self)
+            self._diagnostics_publisher = create_publisher(self, DiagnosticArray, "/diagnostics")
         except Exception as error:  # rclpy swallows what a transition raises, without a word
             self._release()
             return self._failed(error)
@@ -125,7 +111,7 @@ class FusionNode(LifecycleNode):
         self.get_logger().info(
             f"engine: {info.model} at {info.size} in {info.precision} on {info.device} by {info.backend}: {info.reason}"
         )
-        self._monitor = FusionDiagnostics(self.get_name(), self._engine, settings.camera_timeout_ms)
+        self._monitor = FusionDiagnostics(self.get_fully_qualified_name(), self._engine, settings.camera_timeout_ms)
         self._pipeline = FusionPipeline(
             self._engine,
             ThermalNormalizer(settings.thermal.normalization.config()),
@@ -138,7 +124,7 @@ class FusionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._slot: LatestSlot[Pair[Decoded] | Single] = LatestSlot()
         try:
-            self._create_subscriptions()
+            self._subscribe()
         except Exception as error:  # as above
             self._stop_streaming()
             return self._failed(error)
@@ -177,38 +163,18 @@ class FusionNode(LifecycleNode):
             self.get_logger().error(self.start_error)
         return TransitionCallbackReturn.FAILURE
 
-    def _create_publishers(self) -> None:
-        self._fused_publisher = self._publisher(Image, "fused/image_raw")
-        self._fused_info_publisher = self._publisher(CameraInfo, "fused/camera_info")
-        self._fused_compressed_publisher = self._publisher(CompressedImage, "fused/image_raw/compressed")
-        self._diagnostics_publisher = self._publisher(DiagnosticArray, "/diagnostics")
-
-    def _publisher(self, kind: type, topic: str) -> LifecyclePublisher:
-        qos = QoSProfile(depth=PUBLISHER_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
-        overrides = QoSOverridingOptions.with_default_policies()
-        with refused_overrides_in_words():
-            publisher = self.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=overrides)
-        self._own_publishers.append(publisher)
-        return publisher
-
-    def _create_subscriptions(self) -> None:
+    def _subscribe(self) -> None:
+        self._novelty = Novelty()
+        self._active_since_ns = time.monotonic_ns()
         transports = {Stream.THERMAL: self._settings.thermal.transport, Stream.RGB: self._settings.rgb.transport}
         for stream, transport in transports.items():
-            kind, suffix = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
-            self._subscribe(kind, f"{stream}/image_raw{suffix}", partial(self._on_image, stream))
-            self._subscribe(CameraInfo, f"{stream}/camera_info", partial(self._on_info, stream))
-
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        qos = QoSProfile(depth=SUBSCRIPTION_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
-        overrides = QoSOverridingOptions.with_default_policies()
-        with refused_overrides_in_words():
-            subscription = self.create_subscription(kind, topic, callback, qos, qos_overriding_options=overrides)
-        self._camera_subscriptions.append(subscription)
+            self._cameras[stream] = CameraIntake(self, stream, transport, partial(self._on_image, stream))
+        topics = ", ".join(f"{camera.topics.image} ({camera.topics.info})" for camera in self._cameras.values())
+        self.get_logger().info(f"subscribed: {topics}; publishing {self.resolve_topic_name('fused/image_raw')}")
 
     def _stop_streaming(self) -> None:
-        for subscription in self._camera_subscriptions:
-            self.destroy_subscription(subscription)
-        self._camera_subscriptions = []
+        for camera in self._cameras.values():
+            camera.close()
         if self._diagnostics_timer is not None:
             self.destroy_timer(self._diagnostics_timer)
             self._diagnostics_timer = None
@@ -218,69 +184,73 @@ class FusionNode(LifecycleNode):
             self._engine.suspend()  # else the worker may wait minutes for a build
             self._worker.join()
             self._worker = None
-            self._monitor.ledger.account(self._synchronizer.flush())
+            self._monitor.ledger.account(self._pairing.flush())
+        self._cameras = {}
 
     def _release(self) -> None:
-        for publisher in self._own_publishers:
-            self.destroy_lifecycle_publisher(publisher)
-        self._own_publishers = []
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
+        if self._diagnostics_publisher is not None:
+            self.destroy_lifecycle_publisher(self._diagnostics_publisher)
+            self._diagnostics_publisher = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None
 
     # -- the way of a frame --------------------------------------------------------------------------------------------
 
-    def _on_info(self, stream: Stream, message: CameraInfo) -> None:
-        self._camera_infos[stream] = message
-
     def _on_image(self, stream: Stream, message: Image | CompressedImage) -> None:
         """Take a frame in. What goes wrong costs this frame, for an exception out of a callback ends the process."""
-        arrival_ns = time.monotonic_ns()
+        now_ns = self._now_ns()
         try:
-            self._monitor.received(stream, arrival_ns)
-            decoded = self._decode(stream, message)
-            add = self._synchronizer.add_thermal if stream is Stream.THERMAL else self._synchronizer.add_rgb
-            outcome = add(decoded.frame.stamp_ns, decoded, arrival_ns)
+            self._monitor.received(stream, now_ns)
+            decoded = self._decode(stream, message, now_ns)
+            outcome = self._pairing.add(stream, decoded.frame.stamp_ns, decoded, now_ns)
         except Exception as error:
             self._reject(stream, error)
             return
         try:  # from here on the frame is in the synchroniser's books
-            self._book(outcome)
-            if stream is Stream.THERMAL and not outcome.rejected and self._passes_through(stream, arrival_ns):
+            if not outcome.rejected:
+                self._monitor.usable(stream, now_ns)
+            self._book(outcome, now_ns)
+            if stream is Stream.THERMAL and not outcome.rejected and self._stands_in(stream, now_ns):
                 self._put(Single(stream, decoded.frame))  # without RGB frames the synchroniser would keep it for long
         except Exception as error:
             self._warn(f"{stream} {type(error).__name__}", f"A {stream} frame was not handed on: {in_words(error)}")
 
-    def _decode(self, stream: Stream, message: Image | CompressedImage) -> Decoded:
-        """Raises MalformedImage for a frame that cannot be used."""
-        start_ns = time.perf_counter_ns()
-        frame = to_frame(message, self._settings.max_pixels)
-        if stream is Stream.RGB:
-            check_rgb(frame)
-        ready_ns = time.perf_counter_ns()
-        decode_ms = (ready_ns - start_ns) / NS_PER_MS
-        self._monitor.stages.add("decode", decode_ms)
-        self._monitor.stamped(stream, (self.get_clock().now().nanoseconds - frame.stamp_ns) / NS_PER_MS)
-        return Decoded(frame, decode_ms, ready_ns)
+    def _decode(self, stream: Stream, message: Image | CompressedImage, now_ns: int) -> Decoded:
+        """Raises MalformedImage for a frame that cannot be used, or shows nothing new."""
+        sync = self._settings.sync
+        by_arrival = sync.stamps == ARRIVAL
+        decoded = self._cameras[stream].decode(message, self._settings.max_pixels, now_ns if by_arrival else None)
+        self._monitor.stages.add("decode", decoded.decode_ms)
+        self._monitor.stamped(stream, (now_ns - decoded.frame.stamp_ns) / NS_PER_MS)
+        holds = stream is Stream.THERMAL and sync.thermal_hold_ms != 0
+        reason = self._novelty.judge(stream, *decoded.sight, now_ns, holds)
+        if reason is not None:
+            raise MalformedImage(reason, f"{REASONS[reason]}.")
+        return decoded
 
-    def _book(self, outcome: SyncOutcome[Decoded]) -> None:
+    def _book(self, outcome: SyncOutcome[Decoded], now_ns: int) -> None:
         """Account for what the synchroniser decided and hand its pairs on."""
         self._monitor.ledger.account(outcome)
+        if outcome.resets:
+            self._outputs.restart()
         for pair in outcome.pairs:
             try:
-                self._monitor.paired(pair)
+                self._monitor.paired(pair, now_ns)
                 self._put(pair)
             except Exception as error:  # it is formed, and needs an account
                 self._on_failure(pair, error)
         for refused in outcome.rejected:
             self._warn(
                 f"{refused.stream} {refused.reason}",
-                f"A {refused.stream} frame was rejected: its stamp of {refused.frame.stamp_ns} ns is {refused.reason};"
-                " check the camera driver's clock.",
+                f"A {refused.stream} frame with the stamp {refused.frame.stamp_ns} ns was rejected:"
+                f" {REASONS[refused.reason]}.",
             )
-        now_ns = time.monotonic_ns()
         for left in outcome.unpaired:
-            if left.stream is Stream.RGB and self._passes_through(left.stream, now_ns):
+            if left.stream is Stream.RGB and self._stands_in(left.stream, now_ns):
                 self._put(Single(left.stream, left.frame.payload.frame))
 
     def _put(self, job: Pair[Decoded] | Single) -> None:
@@ -293,22 +263,31 @@ class FusionNode(LifecycleNode):
             job = self._slot.take(IDLE_POLL_S)
             try:
                 if isinstance(job, Pair):
-                    self._fuse_and_publish(job)
+                    self._take_pair(job)
                 elif isinstance(job, Single):
                     self._pass_through(job)
             except Exception as error:  # without its worker the node would stay active and never publish again
                 self._on_failure(job, error)
             try:
-                self._book(self._synchronizer.poll(time.monotonic_ns()))
+                now_ns = self._now_ns()
+                self._book(self._pairing.poll(now_ns), now_ns)
             except Exception as error:  # as above
                 self._warn(f"poll {type(error).__name__}", f"Frames that waited were not handed on: {in_words(error)}")
+
+    def _take_pair(self, pair: Pair[Decoded]) -> None:
+        if not self._wanted:
+            self._monitor.ledger.unwatched()
+        elif self._outputs.is_past(pair.rgb.payload.frame.stamp_ns):
+            self._monitor.ledger.superseded()
+        else:
+            self._fuse_and_publish(pair)
 
     def _fuse_and_publish(self, pair: Pair[Decoded]) -> None:
         thermal, rgb = pair.thermal.payload, pair.rgb.payload
         start_ns = time.perf_counter_ns()
         self._monitor.stages.add("wait", (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS)
         fused = self._pipeline.fuse(thermal.frame, rgb.frame)
-        latency_ms = self._publish(fused, rgb.frame, self._camera_infos.get(Stream.RGB))
+        latency_ms = self._publish(fused, rgb.frame, Stream.RGB)
         busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         work_ms = busy_ms + thermal.decode_ms + rgb.decode_ms
         self._monitor.pair_published(work_ms - fused.engine_ms, latency_ms - fused.engine_ms)
@@ -324,28 +303,35 @@ class FusionNode(LifecycleNode):
             self._warn(type(error).__name__, f"A frame could not be published: {in_words(error)}")
 
     def _pass_through(self, single: Single) -> None:
+        if not self._wanted or self._outputs.is_past(single.frame.stamp_ns):
+            return
         show = self._pipeline.show_thermal if single.stream is Stream.THERMAL else self._pipeline.show_rgb
-        self._publish(show(single.frame), single.frame, self._camera_infos.get(single.stream))
+        self._publish(show(single.frame), single.frame, single.stream)
         self._monitor.ledger.passed_through()
 
-    def _publish(self, fused: FusedImage, source: Frame, info: CameraInfo | None) -> float:
-        """Publish under the source frame's stamp and frame_id, with its CameraInfo; returns the latency, ms."""
+    def _publish(self, fused: FusedImage, source: Frame, stream: Stream) -> float:
+        """Publish under the source frame's stamp and frame_id, with its camera's info; returns the latency, ms."""
         frame = Frame(source.stamp_ns, source.frame_id, fused.encoding, fused.pixels)
         with self._monitor.stages.measure("publish"):
-            info = info or uncalibrated_camera_info(frame.size)
-            info.header = header(frame)
-            self._fused_publisher.publish(to_image(frame))
-            self._fused_info_publisher.publish(info)
-            if self._fused_compressed_publisher.get_subscription_count():
-                quality = self._settings.fused.jpeg_quality
-                self._fused_compressed_publisher.publish(to_compressed_image(frame, quality))
-        latency_ms = (self.get_clock().now().nanoseconds - source.stamp_ns) / NS_PER_MS
-        self._monitor.published(time.monotonic_ns(), latency_ms)
+            info = self._cameras[stream].info_for(source.size)
+            self._outputs.publish(frame, info, self._settings.fused.jpeg_quality)
+        now_ns = self._now_ns()
+        latency_ms = (now_ns - source.stamp_ns) / NS_PER_MS
+        self._monitor.published(now_ns, latency_ms)
         return latency_ms
 
-    def _passes_through(self, stream: Stream, now_ns: int) -> bool:
-        """Whether `stream` is published alone, because the other camera is stale."""
-        return self._settings.on_missing == "passthrough" and self._monitor.sends_alone(stream, now_ns)
+    @property
+    def _wanted(self) -> bool:
+        """Whether fused images are made at all."""
+        return not self._settings.lazy or self._outputs.watched
+
+    def _stands_in(self, stream: Stream, now_ns: int) -> bool:
+        """Whether a frame without a partner is published alone."""
+        return self._settings.on_missing == "passthrough" and self._monitor.standby.shows(stream, now_ns)
+
+    def _now_ns(self) -> int:
+        """The clock on which stamps, deadlines and timeouts run: with use_sim_time they follow /clock."""
+        return self.get_clock().now().nanoseconds
 
     def _reject(self, stream: Stream, error: Exception) -> None:
         foreseen = isinstance(error, MalformedImage)
@@ -364,17 +350,44 @@ class FusionNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         try:
-            publishers = {
-                "image": self._fused_publisher,
-                "info": self._fused_info_publisher,
-                "compressed": self._fused_compressed_publisher,
-            }
-            subscribers = {topic: publisher.get_subscription_count() for topic, publisher in publishers.items()}
-            array = self._monitor.collect(time.monotonic_ns(), self._settings, subscribers)
-            array.header.stamp = self.get_clock().now().to_msg()
-            self._diagnostics_publisher.publish(array)
+            now_ns = self._now_ns()
+            collected = self._monitor.collect(self._look(now_ns))
+            collected.array.header.stamp = to_stamp(now_ns)
+            self._diagnostics_publisher.publish(collected.array)
+            for subject, judgement in collected.news.items():
+                self._tell(subject, judgement)
         except Exception as error:  # as for an image
             self._warn(f"diagnostics {type(error).__name__}", f"No diagnostics were published: {in_words(error)}")
+
+    def _look(self, now_ns: int) -> Look:
+        """What diagnostics need to know beside what they measured; looks around among the topics."""
+        silences, mismatches = {}, {}
+        for stream, camera in self._cameras.items():
+            camera.ask_for_latched_info()
+            if self._monitor.silent(stream, now_ns):
+                silences[stream] = camera.silence()
+            if mismatch := camera.info_mismatch:
+                mismatches[stream] = mismatch
+        return Look(
+            now_ns=now_ns,
+            watched_ms=(time.monotonic_ns() - self._active_since_ns) / NS_PER_MS,
+            parameters=self._settings,
+            pairing=self._pairing.read(now_ns),
+            silences=silences,
+            subscribers=self._outputs.subscribers,
+            watched=self._wanted,
+            info_mismatches=mismatches,
+        )
+
+    def _tell(self, subject: str, judgement: Judgement) -> None:
+        """Log what a status has become. rclpy wants a line of its own for each severity."""
+        sentence = f"{subject}: {judgement.message}"
+        if judgement.level is Level.ERROR:
+            self.get_logger().error(sentence)
+        elif judgement.level is Level.WARN:
+            self.get_logger().warning(sentence)
+        else:
+            self.get_logger().info(sentence)
 
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
         return [self.set_parameters_atomically([candidate]) for candidate in parameter_list]
@@ -393,7 +406,7 @@ class FusionNode(LifecycleNode):
     def _apply(self, changed: list[Parameter]) -> None:
         """Put live parameters into effect; say of the others that they wait for the next configure."""
         self._settings = self._declared.read_live(self._settings)
-        self._synchronizer.reconfigure(self._settings.sync.config())
+        self._pairing.reconfigure(self._settings.sync.settings())
         self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization.config())
         for name in self._declared.needing_reconfigure(changed):
             self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")

@@ -164,8 +164,8 @@ class SyncParameters:
     )
     thermal_hold_ms: float | None = parameter(
         SyncSettings.thermal_hold_ms,
-        "How old a thermal frame may be to serve further RGB frames; 0 uses each once, auto follows the thermal"
-        f" camera's longest interval, up to {LONGEST_INTERVAL_MS:g} ms.",
+        "How old a thermal frame may be to serve further RGB frames; 0 uses each once, auto follows the longest"
+        f" interval of a thermal camera slower than RGB, up to {LONGEST_INTERVAL_MS:g} ms.",
         unit="ms",
         between=(0, 5000),
         live=True,
@@ -249,6 +249,9 @@ class FusionParameters:
     )
     camera_timeout_ms: float = parameter(
         1000.0, "A camera without a frame for this long is stale.", unit="ms", between=(10, 60000)
+    )
+    lazy: bool = parameter(
+        True, "Fuse only while somebody subscribes fused/image_raw or its compressed twin.", live=True
     )
     fused: FusedParameters = FusedParameters()
     diagnostics: DiagnosticsParameters = DiagnosticsParameters()

@@ -16,9 +16,9 @@ from refinefuse_ros.stream.delivery import Delivery, counted, mean
 VIDEO = "fused.mp4"
 CONTACT_SHEET = "contact_sheet.png"
 REPORT = "report.json"
-# How the statuses of both players end; the fusion node's begin with its name.
+# How the statuses of the players, and the one of the fusion node that counts frames, end; a node's name comes before.
 PLAYBACK = ": playback"
-FUSION = "fusion: "
+FRAMES = ": frames"
 
 
 class LatencyFrom(Enum):
@@ -67,7 +67,7 @@ def sent_values(statuses: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def fusion_values(statuses: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     """The values of one of the fusion node's statuses, such as "frames"; empty before the first."""
-    return _values(statuses.get(FUSION + name, {}))
+    return next((_values(status) for full_name, status in statuses.items() if full_name.endswith(f": {name}")), {})
 
 
 def live_report(run: LiveRun) -> dict[str, Any]:

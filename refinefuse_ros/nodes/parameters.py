@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -186,6 +187,16 @@ class DeclaredParameters(Generic[Table]):
                 spec.checked(node._parameter_overrides[spec.name].value)  # says it in our words
                 raise
         self.read()
+
+    def unknown(self) -> list[str]:
+        """A sentence for each value given at start whose name is no parameter of this node: it is ignored."""
+        sentences = []
+        for name in self._node._parameter_overrides:
+            if not self._node.has_parameter(name) and not name.startswith("qos_overrides."):
+                nearest = get_close_matches(name, self._specs, n=1)
+                meant = f"; did you mean {nearest[0]}?" if nearest else ", and is ignored."
+                sentences.append(f"The parameter {name} is not known here{meant}")
+        return sentences
 
     def read(self) -> Table:
         """The current values.

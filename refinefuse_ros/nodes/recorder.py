@@ -35,7 +35,7 @@ from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.video import Mp4Writer
 from refinefuse_ros.nodes.live_report import (
     CONTACT_SHEET,
-    FUSION,
+    FRAMES,
     REPORT,
     VIDEO,
     LatencyFrom,
@@ -261,7 +261,7 @@ class Recorder(Node):
         for status in message.status:
             values = {pair.key: pair.value for pair in status.values}
             self._statuses[status.name] = {"level": status.level[0], "message": status.message, "values": values}
-            if status.name == f"{FUSION}frames":
+            if status.name.endswith(FRAMES):
                 if not self._unpaired:
                     self.get_logger().info("the fusion node is active")  # replay.launch.py waits for this
                 self._frames_status_ns = now_ns

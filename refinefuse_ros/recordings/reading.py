@@ -151,13 +151,17 @@ class BagReader:
             yield BagMessage(stream, message.type, message.recorded_ns, message.data)
         self._read_to_end = True
 
-    def frames(self, others: Mapping[str, Callable[[StoredMessage], None]] = _NONE_ELSE) -> Iterator[BagFrame]:
+    def frames(
+        self, others: Mapping[str, Callable[[StoredMessage], None]] = _NONE_ELSE, *, needs_stamps: bool = True
+    ) -> Iterator[BagFrame]:
         """The cameras' frames in recording order; what cannot be decoded is counted in `cameras` and left out.
 
-        `others` is as for `messages`.
+        Args:
+            others: as for `messages`.
+            needs_stamps: whether a camera without stamps is of no use.
 
         Raises:
-            BagError: at the end, when every frame of a camera had the stamp zero: nothing could be paired.
+            BagError: at the end, when every frame of a camera had the stamp zero, and stamps are needed.
         """
         for message in self.messages(others):
             camera = self.cameras[message.stream]
@@ -173,10 +177,10 @@ class BagReader:
             camera.zero_stamps += frame.stamp_ns == 0
             yield BagFrame(message.stream, message.recorded_ns, frame)
         for stream, camera in self.cameras.items():
-            if 0 < camera.zero_stamps == camera.messages - camera.unreadable.total():
+            if needs_stamps and 0 < camera.zero_stamps == camera.messages - camera.unreadable.total():
                 raise BagError(
-                    f"Every message of {self.topics[stream]} in {self.path} has the stamp zero, so none can be paired;"
-                    " make the camera's driver set header.stamp and record again."
+                    f"Every message of {self.topics[stream]} in {self.path} has the stamp zero, so none can be paired"
+                    " by it; give --stamps arrival, or make the camera's driver set header.stamp."
                 )
 
     def losses(self) -> list[str]:

@@ -107,6 +107,9 @@ def judge_frames(
         return Judgement(Level.WARN, f"{unpaired:.0%} of the RGB frames found no thermal frame{why and f': {why}'}.")
     if advice:
         return Judgement(Level.WARN, f"{advice[0].upper()}{advice[1:]}.")
+    if recent.pairs.unwatched:
+        unwatched = f"{recent.pairs.formed} pairs formed of late; nobody subscribes the fused image."
+        return Judgement(Level.OK, unwatched)
     return Judgement(Level.OK, f"{recent.pairs.published} of {recent.pairs.formed} pairs published of late.")
 
 
@@ -170,4 +173,4 @@ def _rate_advice(pairing: PairingReading) -> str:
     if longest_ms is None or pairing.in_use.thermal_hold_ms >= longest_ms:
         return ""
     hold = as_parameter("thermal_hold_ms", math.ceil(hold_for(longest_ms) / 5) * 5)
-    return f"thermal frames are up to {longest_ms:.0f} ms apart; set {hold}, or auto"
+    return f"thermal frames are up to {longest_ms:.0f} ms apart; set {hold}, or leave it to auto"

@@ -118,8 +118,10 @@ def sends_alone(camera: CameraReading, other: CameraReading) -> bool:
     return camera.live and camera.streaming_ms > camera.timeout_ms and not other.live
 
 
-def judge_rate(rate_hz: float, min_rate_hz: float, ever_published: bool) -> Judgement:
-    """Status `rate`: the rate of published fused images, Hz, against `diagnostics.min_rate_hz`."""
+def judge_rate(rate_hz: float, min_rate_hz: float, ever_published: bool, watched: bool = True) -> Judgement:
+    """Status `rate`: the rate of published fused images, Hz, against `diagnostics.min_rate_hz`, where wanted."""
+    if not watched:
+        return Judgement(Level.OK, "Nobody subscribes the fused image, so nothing is fused.")
     if not ever_published:
         return Judgement(Level.STALE, "No fused image has been published yet.")
     if rate_hz < min_rate_hz:
@@ -176,7 +178,13 @@ def judge_engine(
 
 
 def judge_camera(
-    stream: Stream, cameras: dict[Stream, CameraReading], passthrough: bool, refusal: str = ""
+    stream: Stream,
+    cameras: dict[Stream, CameraReading],
+    passthrough: bool,
+    refusal: str = "",
+    silence: str = "",
+    watched_ms: float = 0.0,
+    info_mismatch: str = "",
 ) -> Judgement:
     """Status `thermal camera` or `rgb camera`, in the light of the other camera.
 
@@ -185,16 +193,25 @@ def judge_camera(
         cameras: the readings of both, taken at the same moment.
         passthrough: whether `on_missing` is `passthrough` (else `skip`).
         refusal: why none of its frames can be used, as a clause; empty where some can.
+        silence: what is known of its topic while nothing comes of it, as a clause; empty where nothing is.
+        watched_ms: for how long frames have been waited for, ms: cameras may start a moment later than the node.
+        info_mismatch: why its CameraInfo is left out, as a clause; empty where it is not.
     """
     camera, other = cameras[stream], cameras[stream.other]
     if camera.live:
-        if refusal:
-            return Judgement(Level.WARN, f"{refusal}.")
-        return Judgement(Level.OK, f"The {stream} camera sends at {camera.rate_hz:.1f} Hz.")
-    if not (camera.ever_received or other.ever_received or camera.sends):
+        if fault := refusal or info_mismatch:
+            return Judgement(Level.WARN, f"{fault}.")
+        rate = f" at {camera.rate_hz:.1f} Hz" if camera.rate_hz else ""  # not known of the first frames
+        return Judgement(Level.OK, f"The {stream} camera sends{rate}.")
+    waiting = not (camera.ever_received or camera.sends) and watched_ms <= camera.timeout_ms
+    if waiting and not other.ever_received:
         return Judgement(Level.STALE, f"No frame of the {stream} camera has been received yet.")
     since = f"for {camera.age_ms / 1000:.1f} s" if camera.ever_received else "so far"
-    missing = refusal if camera.sends and refusal else f"No frame of the {stream} camera {since}"
+    missing = f"No frame of the {stream} camera {since}"
+    if silence:
+        missing = f"{missing}: {silence}"
+    if camera.sends and refusal:
+        missing = refusal
     if not other.live:
         return Judgement(Level.ERROR, f"{missing}, and the {stream.other} camera is missing too.")
     consequence = f"the {stream.other} camera is passed through" if passthrough else "nothing is published"

@@ -75,17 +75,20 @@ class StreamAccounts:
 
 @dataclass(frozen=True)
 class PairAccounts:
-    """Where the pairs went: published, superseded in the latest-pair slot, or failed in the pipeline."""
+    """Where the pairs went: published, superseded in the latest-pair slot or by a newer image, failed in the pipeline,
+    or not fused because nobody watched.
+    """
 
     formed: int
     published: int
     superseded: int
     failed: int
+    unwatched: int = 0
 
     @property
     def in_flight(self) -> int:
         """Pairs formed and in no account yet; negative when more were booked out than formed."""
-        return self.formed - self.published - self.superseded - self.failed
+        return self.formed - self.published - self.superseded - self.failed - self.unwatched
 
     def since(self, earlier: PairAccounts) -> PairAccounts:
         """What was booked after `earlier`."""
@@ -196,12 +199,16 @@ class FrameLedger:
         self._book_pair("published")
 
     def superseded(self) -> None:
-        """A pair was replaced by a newer one before the worker took it."""
+        """A pair was replaced by a newer one before the worker took it, or a newer image was published before."""
         self._book_pair("superseded")
 
     def failed(self) -> None:
         """A pair was taken but gave no fused image."""
         self._book_pair("failed")
+
+    def unwatched(self) -> None:
+        """A pair was not fused, because nobody subscribes the fused image."""
+        self._book_pair("unwatched")
 
     def passed_through(self) -> None:
         """A single camera's frame was published alone because the other camera is missing."""
@@ -219,6 +226,7 @@ class FrameLedger:
                     published=self._pairs["published"],
                     superseded=self._pairs["superseded"],
                     failed=self._pairs["failed"],
+                    unwatched=self._pairs["unwatched"],
                 ),
                 thermal_reused=self._extra["thermal_reused"],
                 passed_through=self._extra["passed_through"],

@@ -12,6 +12,8 @@ from refinefuse_ros.stream.timing import NS_PER_S
 
 # A picture that comes again is frozen once it is so old, ns, where no held frame serves in its place.
 FROZEN_NS: Final = NS_PER_S // 2
+# So many changes make a camera one whose pictures differ. One that has never changed may be a picture on a desk.
+NEWS_NEEDED: Final = 3
 # A shutter is closed for a second or two. What stays flat longer is what the camera sees.
 FLAT_NS: Final = 5 * NS_PER_S
 
@@ -37,14 +39,15 @@ class Novelty:
     """Judges the pictures of both cameras, each in the light of the other. Thread-safe.
 
     A sensor's noise makes every picture differ from the last, so one that is the same to the last bit is the same
-    picture. Where nothing moves in the other camera's stream either, a still is being played, and both are right.
+    picture. Where nothing moves in the other camera's stream either, a still is being played, and both are right; so is
+    a camera that has never shown anything else.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._watched = {stream: _Watched() for stream in Stream}
 
-    def judge(self, stream: Stream, repeated: bool, flat: bool, now_ns: int, held_ns: int) -> RejectReason | None:
+    def judge(self, stream: Stream, repeated: bool, flat: bool, now_ns: int, holds: bool) -> RejectReason | None:
         """Why a frame that came at `now_ns` is no news; None where it is.
 
         Args:
@@ -52,24 +55,26 @@ class Novelty:
             repeated: it is the picture before it, to the last bit.
             flat: it has none of the contrast that its camera's pictures have.
             now_ns: by the node's clock.
-            held_ns: how long the frame before serves in its place (`sync.thermal_hold_ms`); 0 where it does not.
+            holds: whether the frame before serves in its place for a while (`sync.thermal_hold_ms`).
         """
         with self._lock:
             watched, other = self._watched[stream], self._watched[stream.other]
             if repeated and watched.changed_ns is not None:
-                return self._repeated(watched, other, now_ns, held_ns)
+                return self._repeated(watched, other, now_ns, holds)
             watched.changed_ns = now_ns
             watched.news += 1
             watched.news_of_other = other.news
             return self._flat(watched, flat, now_ns)
 
-    def _repeated(self, watched: _Watched, other: _Watched, now_ns: int, held_ns: int) -> RejectReason | None:
+    def _repeated(self, watched: _Watched, other: _Watched, now_ns: int, holds: bool) -> RejectReason | None:
         if watched.changed_ns > now_ns:  # the clock was set back
             watched.changed_ns = now_ns
+        if watched.news < NEWS_NEEDED:
+            return None
         # One change of the other's may have happened before this one's, and only have come after it.
         if other.news - watched.news_of_other < 2:
             return None
-        if not held_ns and now_ns - watched.changed_ns <= FROZEN_NS:
+        if not holds and now_ns - watched.changed_ns <= FROZEN_NS:
             return None
         return RejectReason.FROZEN
 

@@ -26,12 +26,15 @@ LEAST_WAIT_MS: Final = 50.0
 MOST_WAIT_MS: Final = 500.0
 # Added to the lag that was measured: the next frame may come a little later.
 WAIT_MARGIN_MS: Final = 30.0
-# An `auto` hold covers the longest interval of the thermal stamps and some jitter; while they have not been watched for
-# long, at least FIRST_HOLD_MS, for a camera of 9 Hz that leaves a frame out.
+# An `auto` hold is for a thermal camera that is slower than RGB by a twentieth, or leaves frames out; it covers the
+# longest interval of its stamps and some jitter. While they have not been watched for long, one may be left out yet.
+SLOWER: Final = 1.05
+GAP: Final = 1.5
 HOLD_FACTOR: Final = 1.1
 HOLD_MARGIN_MS: Final = 5.0
 FIRST_HOLD_MS: Final = 250.0
 FIRST_WATCH_MS: Final = 3000.0
+FIRST_PERIODS: Final = 2.0
 # The clocks are followed at each of so many first thermal frames, then now and then: it takes a tenth of a millisecond.
 FOLLOWED_FRAMES: Final = 8
 FOLLOW_PERIOD_NS: Final = NS_PER_S // 10
@@ -48,7 +51,8 @@ class SyncSettings:
         max_wait_ms: longest time an RGB frame waits after its arrival for a nearer thermal frame, ms, >= 0; None
             follows the lag of the thermal stream, from `LEAST_WAIT_MS` to `MOST_WAIT_MS`.
         thermal_hold_ms: how old a thermal frame may be to serve further RGB frames, ms, >= 0; 0 uses each once; None
-            follows the intervals of the thermal stream, up to `LONGEST_INTERVAL_MS`.
+            follows the intervals of a thermal stream that is slower than RGB, up to `LONGEST_INTERVAL_MS`, and is 0
+            for one that is not.
         queue_size: most frames kept waiting per stream, >= 1.
         thermal_offset_ms: added to every thermal stamp before pairing, ms.
         stamps: "header", or "arrival" to pair by when the messages came.
@@ -105,10 +109,17 @@ def _auto_wait_ms(clocks: ClockReading, starting: bool) -> float:
 
 
 def _auto_hold_ms(clocks: ClockReading) -> float:
-    thermal = clocks.thermal
-    least_ms = FIRST_HOLD_MS if thermal.watched_ms < FIRST_WATCH_MS else 0.0
-    needed_ms = 0.0 if thermal.longest_ms is None else hold_for(thermal.longest_ms)
-    return float(math.ceil(min(max(needed_ms, least_ms), LONGEST_INTERVAL_MS)))
+    thermal, rgb = clocks.thermal, clocks.rgb
+    if thermal.delay_ms is None or rgb.period_ms is None:
+        return 0.0
+    if thermal.period_ms is None:  # one frame, and RGB goes on without a second
+        return FIRST_HOLD_MS
+    longest_ms = thermal.longest_ms or 0.0
+    if thermal.period_ms <= SLOWER * rgb.period_ms and longest_ms <= GAP * rgb.period_ms:
+        return 0.0
+    if thermal.watched_ms < FIRST_WATCH_MS:
+        longest_ms = max(longest_ms, FIRST_PERIODS * thermal.period_ms)
+    return float(math.ceil(min(hold_for(longest_ms), LONGEST_INTERVAL_MS)))
 
 
 def hold_for(interval_ms: float) -> float:

@@ -170,7 +170,7 @@ def test_a_lag_that_was_waited_for_is_said_in_the_verdict(tmp_path: Path, few_pa
 
 def test_cameras_without_stamps_are_pointed_to_arrival(tmp_path: Path, few_pairs) -> None:
     write_bag(few_pairs(1), tmp_path / "bag", start_ns=0)
-    with pytest.raises(BagError, match="have no stamps; give --stamps arrival"):
+    with pytest.raises(BagError, match=r"has the stamp zero, .*; give --stamps arrival"):
         evaluate(tmp_path / "bag")
 
 

@@ -86,6 +86,7 @@ class Rig:
         self.fused_infos: list[CameraInfo] = []
         self.statuses: dict[str, dict[str, str]] = {}
         self.levels: dict[str, int] = {}
+        self.messages: dict[str, str] = {}
         reliable = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
         self.node.create_subscription(Image, "fused/image_raw", self.fused.append, reliable)
         self.node.create_subscription(CameraInfo, "fused/camera_info", self.fused_infos.append, reliable)
@@ -130,7 +131,7 @@ class Rig:
         self.spin_until(lambda: False, seconds)
 
     def value(self, status: str, key: str) -> str | None:
-        return self.statuses.get(f"fusion: {status}", {}).get(key)
+        return self.statuses.get(f"/fusion: {status}", {}).get(key)
 
     def output(self) -> str:
         return "\n".join(process.output for process in self._processes)
@@ -146,6 +147,7 @@ class Rig:
         for status in message.status:
             self.statuses[status.name] = {pair.key: pair.value for pair in status.values}
             self.levels[status.name] = status.level[0]
+            self.messages[status.name] = status.message
 
 
 @pytest.fixture

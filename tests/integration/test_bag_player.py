@@ -56,7 +56,7 @@ def test_the_fusion_node_fuses_a_bag_in_its_own_time(rig, tmp_path: Path) -> Non
     rig.start("fusion_node", model="nano", use_sim_time=True, engine__width=64, engine__height=48)
     assert rig.spin_until(rig.hears_fusion), rig.output()
     process = rig.start("bag_player", bag=str(tmp_path / "bag"), clock=True, exit_at_end=True, wait_for_subscribers=1)
-    playback = "bag_player: playback"
+    playback = "/bag_player: playback"
     assert rig.spin_until(lambda: rig.statuses.get(playback, {}).get("finished") == "True"), rig.output()
     assert process.wait(10) == 0
 

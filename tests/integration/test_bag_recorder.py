@@ -52,7 +52,7 @@ def test_records_cameras_fusion_and_diagnostics(rig, tmp_path: Path) -> None:
     # so nothing of the stream is missed.
     assert rig.spin_until(lambda: rig.hears_fusion(subscribers=2)), rig.output()
     rig.start("camera_player", width=SIZE.width, height=SIZE.height, rate_hz=10.0, pairs=20, wait_for_subscribers=2)
-    playback = "camera_player: playback"
+    playback = "/camera_player: playback"
     assert rig.spin_until(lambda: rig.statuses.get(playback, {}).get("finished") == "True"), rig.output()
     rig.statuses.clear()  # the next diagnostics are newer than all that was published
     assert rig.spin_until(lambda: everything_fused_is_here(rig)), rig.statuses
@@ -77,7 +77,7 @@ def test_records_cameras_fusion_and_diagnostics(rig, tmp_path: Path) -> None:
         for message in files.messages({"/diagnostics"})
         for status in ros_types().deserialize_cdr(message.data, message.type).status
     }
-    assert {"fusion: latency", "fusion: frames", playback} <= statuses
+    assert {"/fusion: latency", "/fusion: frames", playback} <= statuses
 
 
 def test_the_verb_records_what_is_published_under_other_names_until_ctrl_c(rig, tmp_path: Path) -> None:

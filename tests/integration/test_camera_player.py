@@ -47,9 +47,9 @@ def test_plays_a_folder_in_order_at_its_rate_with_camera_infos(rig, tmp_path) ->
     assert np.frombuffer(thermal.data, np.uint16)[0] == 10 * 64
     info = received["rgb/camera_info"][0]
     assert (info.width, info.height, info.header.frame_id) == (48, 40, "rgb_optical_frame")
-    finished = rig.spin_until(lambda: rig.statuses.get("camera_player: playback", {}).get("finished") == "True", 5)
+    finished = rig.spin_until(lambda: rig.statuses.get("/camera_player: playback", {}).get("finished") == "True", 5)
     assert finished
-    assert rig.statuses["camera_player: playback"]["rgb_published"] == "8"
+    assert rig.statuses["/camera_player: playback"]["rgb_published"] == "8"
 
 
 def test_a_source_that_cannot_be_played_is_one_sentence(rig) -> None:
@@ -81,6 +81,6 @@ def test_a_qos_override_that_is_none_is_one_sentence(rig) -> None:
 
 def test_ends_on_ctrl_c_while_it_waits(rig) -> None:
     process = rig.start("camera_player", wait_for_subscribers=100, width=64, height=48)
-    assert rig.spin_until(lambda: "camera_player: playback" in rig.statuses)
+    assert rig.spin_until(lambda: "/camera_player: playback" in rig.statuses)
     process.interrupt()
     assert process.wait(3) == 0

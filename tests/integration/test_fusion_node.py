@@ -133,9 +133,9 @@ def test_diagnostics_hold_every_value_of_the_contract(rig) -> None:
         publish_pair(rig, index)
         rig.spin_for(0.03)
     assert rig.spin_until(lambda: settled(rig), 5), rig.statuses
-    assert {"fusion: rate", "fusion: latency", "fusion: frames", "fusion: engine", "fusion: thermal camera",
-            "fusion: rgb camera"} <= rig.statuses.keys()  # fmt: skip
-    latency = rig.statuses["fusion: latency"]
+    assert {"/fusion: rate", "/fusion: latency", "/fusion: frames", "/fusion: engine", "/fusion: thermal camera",
+            "/fusion: rgb camera"} <= rig.statuses.keys()  # fmt: skip
+    latency = rig.statuses["/fusion: latency"]
     for name in (
         "latency_ms_p50",
         "latency_ms_p95",
@@ -148,7 +148,7 @@ def test_diagnostics_hold_every_value_of_the_contract(rig) -> None:
     for stage in ("decode", "align", "normalize", "split", "engine", "join", "publish"):
         assert float(latency[f"stage_{stage}_ms_p50"]) <= float(latency[f"stage_{stage}_ms_p99"])
     assert float(latency["sync_offset_ms_p50"]) == pytest.approx(2.0)
-    engine = rig.statuses["fusion: engine"]
+    engine = rig.statuses["/fusion: engine"]
     assert engine["backend"] == "openvino"
     assert engine["precision"] in ("bf16", "fp32")
     assert 0 <= float(engine["proof_mean_difference"]) < 1
@@ -162,7 +162,7 @@ def test_diagnostics_hold_every_value_of_the_contract(rig) -> None:
     assert float(rig.value("rate", "fused_rate_hz")) > 1
     subscribers = [rig.value("rate", f"fused_{topic}_subscribers") for topic in ("image", "info", "compressed")]
     assert subscribers == ["1", "1", "0"]
-    assert rig.levels["fusion: frames"] == rig.levels["fusion: engine"] == 0
+    assert rig.levels["/fusion: frames"] == rig.levels["/fusion: engine"] == 0
 
 
 def malformed_messages() -> dict[str, tuple[str, Image]]:
@@ -195,7 +195,7 @@ def test_malformed_messages_are_counted_and_cost_no_other_frame(rig) -> None:
         rig.publish(topic, message)
         fuse_pair(rig, index)
     assert rig.spin_until(lambda: settled(rig) and rig.value("frames", "rgb_rejected") == "4", 5), str(
-        rig.statuses["fusion: frames"]
+        rig.statuses["/fusion: frames"]
     )
     reasons = {key.strip(): 1 for key in bad} | {"rgb_rejected_by_reason_encoding": 2}
     assert {key: int(rig.value("frames", key)) for key in reasons} == reasons
@@ -228,7 +228,7 @@ def test_each_fault_is_said_whatever_else_was_said_just_now(rig) -> None:
     for index, (topic, message) in enumerate(malformed_messages().values(), start=first):
         rig.publish(topic, message)
         fuse_pair(rig, index)
-    for said in ("holds 18425 bytes", "has no pixels", "'yuv9000'", "zero_stamp", "no finite pixel"):
+    for said in ("holds 18425 bytes", "has no pixels", "'yuv9000'", "stamps are zero", "no finite pixel"):
         assert rig.output().count(said) == 1, rig.output()
 
 
@@ -264,7 +264,7 @@ def test_missing_camera_is_bridged_and_recovers(rig) -> None:
     passed = np.frombuffer(rig.fused[-1].data, np.uint8).reshape(SIZE.height, SIZE.width, 3)
     shown = next(i for i in range(first, index) if rgb_frame(i).stamp_ns == to_ns(rig.fused[-1].header.stamp))
     assert np.abs(passed.astype(int) - rgb_frame(shown).pixels).max() <= 3  # the RGB picture itself, through YCbCr
-    assert rig.spin_until(lambda: rig.levels["fusion: thermal camera"] == 1, 5)
+    assert rig.spin_until(lambda: rig.levels["/fusion: thermal camera"] == 1, 5)
     published = published_pairs(rig)
     for later in range(index, index + 5):
         fuse_pair(rig, later)

@@ -22,7 +22,7 @@ from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.frame import Frame, ImageSize
-from refinefuse_ros.nodes import fusion_node
+from refinefuse_ros.nodes import fusion_node, intake
 from refinefuse_ros.nodes.messages import to_image
 from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream
@@ -32,7 +32,8 @@ WAIT_S = 10.0
 
 @pytest.fixture
 def node() -> Iterator[fusion_node.FusionNode]:
-    rclpy.init(args=["--ros-args", "-p", "engine.backend:=laplacian", "-p", "engine.width:=64"], domain_id=101)
+    parameters = ["engine.backend:=laplacian", "engine.width:=64", "lazy:=false"]
+    rclpy.init(args=["--ros-args", *(word for rule in parameters for word in ("-p", rule))], domain_id=101)
     node = fusion_node.FusionNode()
     try:
         yield node
@@ -63,8 +64,8 @@ def pairs_settle(node: fusion_node.FusionNode, published: int, failed: int) -> b
 
 
 def engine_status(node: fusion_node.FusionNode) -> tuple[int, str, dict[str, str]]:
-    array = node._monitor.collect(time.monotonic_ns(), node._settings, {})
-    (status,) = (status for status in array.status if status.name == "fusion: engine")
+    array = node._monitor.collect(node._look(time.time_ns())).array
+    (status,) = (status for status in array.status if status.name == "/fusion: engine")
     return status.level[0], status.message, {pair.key: pair.value for pair in status.values}
 
 
@@ -82,9 +83,9 @@ def test_a_pair_that_fails_in_an_unforeseen_way_does_not_end_the_worker(node, mo
 @pytest.mark.parametrize(
     ("of", "what"),
     [
-        (lambda node: fusion_node, "to_frame"),
+        (lambda node: intake, "to_frame"),
         (lambda node: node._monitor, "stamped"),
-        (lambda node: node._synchronizer, "add_{stream}"),
+        (lambda node: node._pairing, "add"),
     ],
 )
 def test_a_frame_that_fails_in_an_unforeseen_way_costs_itself_alone(
@@ -121,7 +122,7 @@ def test_a_pair_that_cannot_be_handed_on_has_failed(node, monkeypatch) -> None:
 def test_what_fails_after_a_frame_was_taken_in_is_not_counted_twice(node, monkeypatch, capfd) -> None:
     fusion_node.start(node)
     with monkeypatch.context() as patched:
-        patched.setattr(node, "_passes_through", fail)
+        patched.setattr(node, "_stands_in", fail)
         fuse_pair(node, 1)
     assert pairs_settle(node, published=1, failed=0)
     assert node._monitor.ledger.snapshot().balanced
@@ -132,7 +133,7 @@ def test_the_worker_outlives_a_synchronizer_that_fails(node, monkeypatch, capfd)
     fusion_node.start(node)
     with monkeypatch.context() as patched:
         failed = threading.Event()
-        patched.setattr(node._synchronizer, "poll", lambda now_ns: failed.set() or fail())
+        patched.setattr(node._pairing, "poll", lambda now_ns: failed.set() or fail())
         assert failed.wait(WAIT_S)
     fuse_pair(node, 1)
     assert pairs_settle(node, published=1, failed=0)
@@ -160,7 +161,7 @@ def test_an_image_of_more_pixels_than_allowed_is_rejected(node) -> None:
 
 def test_a_transition_that_fails_in_an_unforeseen_way_says_why(node, monkeypatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(fusion_node, "create_synchronizer", fail)
+        patched.setattr(fusion_node, "create_pairing", fail)
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert node.start_error == "An unforeseen KeyError ('nobody foresaw this'); please report this as a bug."
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS

@@ -142,7 +142,7 @@ def test_rates_that_do_not_meet_name_the_hold() -> None:
     assert level is Level.WARN
     assert message == (
         "13% of the RGB frames found no thermal frame: thermal frames are up to 240 ms apart;"
-        " set sync.thermal_hold_ms: 270, or auto."
+        " set sync.thermal_hold_ms: 270, or leave it to auto."
     )
     assert booked.judged(clocks).message == "13% of the RGB frames found no thermal frame."
 

@@ -67,7 +67,7 @@ def test_outcome_is_booked_wholesale() -> None:
             "rejected_by_reason": {"bad_data_length": 1},
             "in_flight": 1,
         },
-        "pairs": {"formed": 2, "published": 1, "superseded": 0, "failed": 0, "in_flight": 1},
+        "pairs": {"formed": 2, "published": 1, "superseded": 0, "failed": 0, "unwatched": 0, "in_flight": 1},
         "thermal_reused": 1,
         "passed_through": 1,
         "resets": 1,

@@ -1,0 +1,149 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""One camera as the fusion node takes it in: its subscriptions, its decoded frames, its CameraInfo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.standstill import PictureMemory, Sight
+from refinefuse_ros.nodes.camera_topics import CameraTopics, camera_topics, silence
+from refinefuse_ros.nodes.messages import to_frame
+from refinefuse_ros.nodes.qos import refused_overrides_in_words
+from refinefuse_ros.pipeline import check_rgb
+from refinefuse_ros.stream.outcome import Stream
+from refinefuse_ros.stream.timing import NS_PER_MS
+
+SUBSCRIPTION_DEPTH = 5
+OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded frame, what decoding it cost, when that was done by the performance counter, and how it looks."""
+
+    frame: Frame
+    decode_ms: float
+    ready_ns: int
+    sight: Sight
+
+
+class CameraIntake:
+    """Subscribes one camera's images and CameraInfo, and decodes.
+
+    Attributes:
+        topics: their resolved names.
+        info_mismatch: why the CameraInfo was left out of the last frame, as a clause; empty where it was not.
+        info_mismatches: how many frames it was left out of.
+
+    Args:
+        node: who subscribes.
+        stream: which camera.
+        transport: "raw" or "compressed".
+        on_image: takes each image message.
+
+    Raises:
+        StartError: an override of a subscription's QoS cannot be used.
+    """
+
+    def __init__(
+        self, node: Node, stream: Stream, transport: str, on_image: Callable[[Image | CompressedImage], None]
+    ) -> None:
+        self._node = node
+        self._stream = stream
+        self.topics: CameraTopics = camera_topics(node, stream, transport)
+        self.info_mismatch = ""
+        self.info_mismatches = 0
+        self._memory = PictureMemory(knows_flat=stream is Stream.THERMAL)
+        self._info: CameraInfo | None = None
+        self._subscriptions: list[Subscription] = []
+        self._image_subscription = self._subscribe(self.topics.kind, self.topics.image, on_image)
+        self._subscribe(CameraInfo, self.topics.info, self._on_info)
+        self._asked_for_latched = False
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+
+    def decode(self, message: Image | CompressedImage, max_pixels: int, stamp_for_none_ns: int | None) -> Decoded:
+        """Decode an image message.
+
+        Args:
+            message: of this camera.
+            max_pixels: of a larger image nothing is decoded.
+            stamp_for_none_ns: the stamp of a message that has none; None leaves it without.
+
+        Raises:
+            MalformedImage: it cannot be used.
+        """
+        start_ns = time.perf_counter_ns()
+        frame = to_frame(message, max_pixels)
+        if self._stream is Stream.RGB:
+            check_rgb(frame)
+        if frame.stamp_ns <= 0 and stamp_for_none_ns is not None:
+            frame = replace(frame, stamp_ns=stamp_for_none_ns)
+        sight = self._memory.look(frame.pixels)
+        ready_ns = time.perf_counter_ns()
+        return Decoded(frame, (ready_ns - start_ns) / NS_PER_MS, ready_ns, sight)
+
+    def info_for(self, size: ImageSize) -> CameraInfo | None:
+        """The camera's latest CameraInfo, if it speaks of images of this size; None otherwise, or before the first."""
+        info, self.info_mismatch = self._info, ""
+        if info is None or size_of(info) == size:
+            return info
+        self.info_mismatches += 1
+        if size_of(info) != ImageSize(0, 0):  # one that says nothing is no contradiction
+            self.info_mismatch = f"{self.topics.info} is for images of {size_of(info)}, not of {size}, and is left out"
+        return None
+
+    def ask_for_latched_info(self) -> None:
+        """Subscribe a CameraInfo that was published once, before this node was there; to be called now and then.
+
+        Not at once and always: a driver that latches nothing would warn of a subscriber that asks for it.
+        """
+        if self._asked_for_latched or self._info is not None:
+            return
+        publishers = self._node.get_publishers_info_by_topic(self.topics.info)
+        if any(found.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for found in publishers):
+            self._asked_for_latched = True
+            latched = QoSProfile(
+                depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+            )
+            self._subscriptions.append(
+                self._node.create_subscription(CameraInfo, self.topics.info, self._on_info, latched)
+            )
+
+    def silence(self) -> str:
+        """Why nothing may be coming, by what is published now, as a clause."""
+        return silence(self._node, self.topics, self._image_subscription.qos_profile)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
+        qos = QoSProfile(depth=SUBSCRIPTION_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+        with refused_overrides_in_words():
+            subscription = self._node.create_subscription(
+                kind, topic, callback, qos, qos_overriding_options=QoSOverridingOptions(OVERRIDABLE)
+            )
+        self._subscriptions.append(subscription)
+        return subscription
+
+
+def size_of(info: CameraInfo) -> ImageSize:
+    """The size of the images that a CameraInfo speaks of: its region of interest, or all, binned."""
+    width, height = info.width, info.height
+    if info.roi.width and info.roi.height:
+        width, height = info.roi.width, info.roi.height
+    return ImageSize(width // max(info.binning_x, 1), height // max(info.binning_y, 1))
