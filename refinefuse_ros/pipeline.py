@@ -12,7 +12,7 @@ import numpy as np
 from refinefuse_ros.engine.base import MINIMUM_SIDE_PX
 from refinefuse_ros.image.alignment import fit_to
 from refinefuse_ros.image.codec import MalformedImage
-from refinefuse_ros.image.colour import VISIBLE_ENCODINGS, join_luma, split_luma, to_grey
+from refinefuse_ros.image.colour import check_visible, join_luma, split_luma, to_grey
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.steadying import Steadier
@@ -46,11 +46,7 @@ def check_rgb(rgb: Frame) -> None:
     Raises:
         MalformedImage: its encoding has no luma, or it is too small for the network.
     """
-    if rgb.encoding not in VISIBLE_ENCODINGS:
-        raise MalformedImage(
-            "encoding",
-            f"an RGB image cannot be '{rgb.encoding}'; set the camera to one of {', '.join(VISIBLE_ENCODINGS)}.",
-        )
+    check_visible(rgb.encoding)
     if min(rgb.size) < MINIMUM_SIDE_PX:
         raise MalformedImage(
             "size", f"an RGB image of {rgb.size} is too small; use at least {MINIMUM_SIDE_PX} pixels a side."

@@ -13,25 +13,36 @@ from typing import Final
 import cv2
 import numpy as np
 
-from refinefuse_ros.image.codec import MalformedImage, depth16_to_8
+from refinefuse_ros.image.codec import (
+    COLOUR_ENCODINGS,
+    COUNT_ENCODINGS,
+    ENCODINGS,
+    GREY_ENCODINGS,
+    MOSAIC_ENCODINGS,
+    YUV444,
+    MalformedImage,
+    PixelFormat,
+    depth16_to_8,
+)
 
 _TO_YCRCB: Final[dict[str, int]] = {
-    "bgr8": cv2.COLOR_BGR2YCrCb,
-    "8UC3": cv2.COLOR_BGR2YCrCb,
-    "bgra8": cv2.COLOR_BGR2YCrCb,
-    "rgb8": cv2.COLOR_RGB2YCrCb,
-    "rgba8": cv2.COLOR_RGB2YCrCb,
+    **dict.fromkeys(("bgr8", "8UC3", "bgra8", "8UC4"), cv2.COLOR_BGR2YCrCb),
+    **dict.fromkeys(("rgb8", "rgba8"), cv2.COLOR_RGB2YCrCb),
+}
+# Colours of 16 bits, by what they are when 8 are left.
+_DEEP: Final[dict[str, str]] = {
+    **{f"{order}16": f"{order}8" for order in ("bgr", "rgb", "bgra", "rgba")},
+    "16UC3": "8UC3",
+    "16UC4": "8UC4",
+    **{name: name.removesuffix("16") + "8" for name in MOSAIC_ENCODINGS if name.endswith("16")},
 }
 _TO_GREY: Final[dict[str, int]] = {
-    "bgr8": cv2.COLOR_BGR2GRAY,
-    "8UC3": cv2.COLOR_BGR2GRAY,
-    "bgra8": cv2.COLOR_BGRA2GRAY,
-    "rgb8": cv2.COLOR_RGB2GRAY,
-    "rgba8": cv2.COLOR_RGBA2GRAY,
-    "uyvy": cv2.COLOR_YUV2GRAY_UYVY,
-    "yuv422": cv2.COLOR_YUV2GRAY_UYVY,
-    "yuyv": cv2.COLOR_YUV2GRAY_YUYV,
-    "yuv422_yuy2": cv2.COLOR_YUV2GRAY_YUYV,
+    **dict.fromkeys(("bgr8", "8UC3", "bgr16", "16UC3"), cv2.COLOR_BGR2GRAY),
+    **dict.fromkeys(("bgra8", "8UC4", "bgra16", "16UC4"), cv2.COLOR_BGRA2GRAY),
+    **dict.fromkeys(("rgb8", "rgb16"), cv2.COLOR_RGB2GRAY),
+    **dict.fromkeys(("rgba8", "rgba16"), cv2.COLOR_RGBA2GRAY),
+    **dict.fromkeys(("uyvy", "yuv422"), cv2.COLOR_YUV2GRAY_UYVY),
+    **dict.fromkeys(("yuyv", "yuv422_yuy2"), cv2.COLOR_YUV2GRAY_YUYV),
 }
 # ROS names a mosaic by its first two rows, OpenCV by the second and third pixel of the second row: RGGB is its BG.
 _FROM_MOSAIC: Final[dict[str, int]] = {
@@ -42,15 +53,52 @@ _FROM_MOSAIC: Final[dict[str, int]] = {
 }
 # Two pixels share their colour (4:2:2, limited range), as USB cameras send them; ROS has two names for either order.
 _FROM_YUV: Final[dict[str, int]] = {
-    "uyvy": cv2.COLOR_YUV2BGR_UYVY,
-    "yuv422": cv2.COLOR_YUV2BGR_UYVY,
-    "yuyv": cv2.COLOR_YUV2BGR_YUYV,
-    "yuv422_yuy2": cv2.COLOR_YUV2BGR_YUYV,
+    **dict.fromkeys(("uyvy", "yuv422"), cv2.COLOR_YUV2BGR_UYVY),
+    **dict.fromkeys(("yuyv", "yuv422_yuy2"), cv2.COLOR_YUV2BGR_YUYV),
 }
-_GREY_8: Final = ("mono8", "8UC1")
-_GREY_16: Final = ("mono16", "16UC1")
-VISIBLE_ENCODINGS: Final = (*_TO_YCRCB, *_FROM_MOSAIC, *_FROM_YUV, *_GREY_8, *_GREY_16)
+# Limited-range BT.601 to B, G, R, as OpenCV has it for the formats above: it has none for one colour a pixel.
+_FROM_YUV444: Final = np.array(
+    [
+        [1.164, 2.018, 0.0, -16 * 1.164 - 128 * 2.018],
+        [1.164, -0.391, -0.813, -16 * 1.164 + 128 * (0.391 + 0.813)],
+        [1.164, 0.0, 1.596, -16 * 1.164 - 128 * 1.596],
+    ]
+)
+_BLACK_YUV444: Final = np.array([16, 0, 0], np.uint8)
+VISIBLE_ENCODINGS: Final = tuple(COLOUR_ENCODINGS | MOSAIC_ENCODINGS | GREY_ENCODINGS)
+"""What an RGB camera may send."""
+THERMAL_ENCODINGS: Final = tuple(GREY_ENCODINGS | COUNT_ENCODINGS | COLOUR_ENCODINGS)
+"""What a thermal camera may send."""
 _FROM_YCRCB: Final[dict[str, int]] = {"bgr8": cv2.COLOR_YCrCb2BGR, "rgb8": cv2.COLOR_YCrCb2RGB}
+
+
+def check_visible(encoding: str) -> None:
+    """Refuse an encoding that no RGB image can have.
+
+    Raises:
+        MalformedImage: `encoding`.
+    """
+    _check(encoding, "an RGB", VISIBLE_ENCODINGS, COUNT_ENCODINGS, "which thermal cameras send")
+
+
+def check_thermal(encoding: str) -> None:
+    """Refuse an encoding that no thermal image can have.
+
+    Raises:
+        MalformedImage: `encoding`.
+    """
+    _check(encoding, "a thermal", THERMAL_ENCODINGS, MOSAIC_ENCODINGS, "which sensors behind a Bayer filter send")
+
+
+def to_bgr(pixels: np.ndarray, encoding: str) -> np.ndarray | None:
+    """The image, HxWx3 BGR in its own depth, of an encoding whose pixels lack colours of their own; None of others.
+
+    Those are mosaics, which are interpolated, and YUV.
+    """
+    if encoding == YUV444:
+        return cv2.transform(np.maximum(pixels, _BLACK_YUV444), _FROM_YUV444)
+    conversion = _FROM_MOSAIC.get(_DEEP.get(encoding, encoding)) or _FROM_YUV.get(encoding)
+    return None if conversion is None else cv2.cvtColor(pixels, conversion)
 
 
 def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -58,26 +106,21 @@ def split_luma(pixels: np.ndarray, encoding: str) -> tuple[np.ndarray, np.ndarra
     interpolated first, and the colours of 4:2:2 YUV are repeated.
 
     The chroma is an opaque uint8 HxWx3 array for `join_luma`, which overwrites one plane of it; it is None
-    for a grey image. 16-bit grey is taken as full range.
+    for a grey image. 16-bit values are taken as full range.
 
     Raises:
         MalformedImage: `encoding`: the encoding has no luma (32FC1) or is unknown.
     """
-    to_bgr = _FROM_MOSAIC.get(encoding) or _FROM_YUV.get(encoding)
-    if to_bgr is not None:
-        pixels, encoding = cv2.cvtColor(pixels, to_bgr), "bgr8"
+    if encoding in _DEEP:
+        pixels, encoding = depth16_to_8(pixels), _DEEP[encoding]
+    bgr = to_bgr(pixels, encoding)
+    if bgr is not None:
+        pixels, encoding = bgr, "bgr8"
     if encoding in _TO_YCRCB:
         ycrcb = cv2.cvtColor(pixels, _TO_YCRCB[encoding])
         return cv2.extractChannel(ycrcb, 0), ycrcb
-    if encoding in _GREY_8:
-        return pixels, None
-    if encoding in _GREY_16:
-        return depth16_to_8(pixels), None
-    raise MalformedImage(
-        "encoding",
-        f"visible image encoding '{encoding}' is not supported; "
-        f"set the camera to one of {', '.join(VISIBLE_ENCODINGS)}.",
-    )
+    check_visible(encoding)
+    return depth16_to_8(pixels) if pixels.dtype == np.uint16 else pixels, None
 
 
 def mosaic(bgr: np.ndarray, encoding: str) -> np.ndarray:
@@ -101,6 +144,8 @@ def to_grey(pixels: np.ndarray, encoding: str) -> np.ndarray:
     Single-channel images are returned themselves; the luma is taken of colour ones (thermal cameras often
     send their grey picture as colour). Nothing is rescaled.
     """
+    if encoding == YUV444:
+        return cv2.extractChannel(pixels, 0)
     return cv2.cvtColor(pixels, _TO_GREY[encoding]) if encoding in _TO_GREY else pixels
 
 
@@ -125,3 +170,12 @@ def join_luma(luma: np.ndarray, chroma: np.ndarray | None, encoding: str) -> np.
         )
     cv2.insertChannel(luma, chroma, 0)
     return cv2.cvtColor(chroma, _FROM_YCRCB[encoding])
+
+
+def _check(encoding: str, an: str, accepted: tuple[str, ...], others: dict[str, PixelFormat], what: str) -> None:
+    if encoding in accepted or encoding == YUV444:
+        return
+    why = f", {what}" if encoding in others else "" if encoding in ENCODINGS else ", which is unknown"
+    raise MalformedImage(
+        "encoding", f"{an} image cannot be '{encoding}'{why}; set the camera to one of {', '.join(accepted)}."
+    )

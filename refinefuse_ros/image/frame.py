@@ -42,8 +42,8 @@ class Frame:
     Attributes:
         stamp_ns: time of the exposure in the camera driver's clock, nanoseconds.
         frame_id: the camera's optical frame (REP 103: z forward, x right, y down).
-        encoding: ROS encoding of `pixels` ("bgr8", "mono16", ...), native byte order.
-        pixels: (H, W) or (H, W, channels), uint8, uint16 or float32; may be a read-only view of the message.
+        encoding: ROS encoding of `pixels` ("bgr8", "mono16", ...), native byte order; or `codec.YUV444`.
+        pixels: (H, W) or (H, W, channels), uint8, uint16, int16 or float32; may be a read-only view of the message.
     """
 
     stamp_ns: int

@@ -11,11 +11,14 @@ from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES
 from refinefuse_ros.image.codec import MAX_PIXELS
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import NormalizationConfig
+from refinefuse_ros.image.sensor_view import FLIPS, Crop, SensorView
 from refinefuse_ros.nodes.parameters import parameter
 from refinefuse_ros.stream.clocks import LONGEST_INTERVAL_MS
 from refinefuse_ros.stream.pairing import LEAST_WAIT_MS, MOST_WAIT_MS, STAMPS, SyncSettings
 
 TRANSPORTS: Final = ("raw", "compressed")
+THERMAL_TRANSPORTS: Final = (*TRANSPORTS, "compressedDepth")
+_ORDERS: Final[dict[str, bool | None]] = {"auto": None, "true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,55 @@ class NormalizationParameters:
         return NormalizationConfig(**asdict(self))
 
 
+def _encoding(camera: str) -> str:
+    return parameter(
+        "", f"Encoding of the {camera} pixels, where the camera's driver labels them wrongly; empty takes its word."
+    )
+
+
+def _crop(camera: str) -> str:
+    return parameter(
+        "",
+        f"Part of the {camera} image that shows the scene, as x y width height: 0 2 640 512, or 0 0 0 -2 without the"
+        " last two rows; empty is all of it.",
+    )
+
+
+def _rotate(camera: str) -> int:
+    return parameter(0, f"Turn the {camera} image clockwise: 0, 90, 180 or 270.", unit="degrees", between=(0, 270))
+
+
+def _flip(camera: str) -> str:
+    return parameter("none", f"Mirror the {camera} image, once it is turned.", choices=FLIPS)
+
+
 @dataclass(frozen=True)
 class ThermalParameters:
     """thermal.*"""
 
     transport: str = parameter(
-        "raw", "raw subscribes thermal/image_raw, compressed thermal/image_raw/compressed.", choices=TRANSPORTS
+        "raw",
+        "raw subscribes thermal/image_raw, compressed thermal/image_raw/compressed, compressedDepth"
+        " thermal/image_raw/compressedDepth.",
+        choices=THERMAL_TRANSPORTS,
     )
+    encoding: str = _encoding("thermal")
+    big_endian: str = parameter(
+        "auto", "Byte order of 16-bit and float thermal pixels; auto takes the messages' word.", choices=tuple(_ORDERS)
+    )
+    crop: str = _crop("thermal")
+    rotate: int = _rotate("thermal")
+    flip: str = _flip("thermal")
     normalization: NormalizationParameters = NormalizationParameters()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a value does not describe a view."""
+        self.view()
+
+    def view(self) -> SensorView:
+        crop = _parsed_crop("thermal", self.crop)
+        order = _ORDERS[self.big_endian]
+        return SensorView("thermal", self.encoding, order, crop=crop, rotate=self.rotate, flip=self.flip)
 
 
 @dataclass(frozen=True)
@@ -140,6 +184,28 @@ class RgbParameters:
     transport: str = parameter(
         "raw", "raw subscribes rgb/image_raw, compressed rgb/image_raw/compressed.", choices=TRANSPORTS
     )
+    encoding: str = _encoding("RGB")
+    bits: int = parameter(
+        16, "How many of their 16 bits deep RGB pixels use: 12 for a 12-bit camera.", unit="bits", between=(9, 16)
+    )
+    crop: str = _crop("RGB")
+    rotate: int = _rotate("RGB")
+    flip: str = _flip("RGB")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a value does not describe a view."""
+        self.view()
+
+    def view(self) -> SensorView:
+        crop = _parsed_crop("rgb", self.crop)
+        return SensorView("rgb", self.encoding, bits=self.bits, crop=crop, rotate=self.rotate, flip=self.flip)
+
+
+def _parsed_crop(camera: str, text: str) -> Crop:
+    try:
+        return Crop.parse(text)
+    except ValueError as error:
+        raise ValueError(f"The parameter {camera}.crop cannot be used: {error}") from error
 
 
 @dataclass(frozen=True)

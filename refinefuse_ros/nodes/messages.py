@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import sys
+from copy import copy
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from refinefuse_ros.image.codec import MAX_PIXELS, decode, decode_compressed, encode_jpeg, to_message_data
+from refinefuse_ros.image.codec import MAX_PIXELS, decode, encode_jpeg, to_message_data
+from refinefuse_ros.image.compressed import decode_compressed
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.pinhole import ideal_pinhole
+from refinefuse_ros.image.sensor_view import WHOLE, SensorView
 from refinefuse_ros.stream.timing import NS_PER_S
 
 
@@ -29,18 +32,21 @@ def header(frame: Frame) -> Header:
     return Header(stamp=to_stamp(frame.stamp_ns), frame_id=frame.frame_id)
 
 
-def to_frame(message: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -> Frame:
+def to_frame(message: Image | CompressedImage, max_pixels: int = MAX_PIXELS, view: SensorView | None = None) -> Frame:
     """Decode an image message of at most `max_pixels`; raw ones without a copy where the encoding allows.
+
+    `view` says how this camera's images are to be taken; None takes them as they are.
 
     Raises:
         MalformedImage: with the reason to count it by and a sentence to show.
     """
     if isinstance(message, CompressedImage):
-        pixels, encoding = decode_compressed(message.format, message.data, max_pixels)
+        take = view.decode_compressed if view else decode_compressed
+        pixels, encoding = take(message.format, message.data, max_pixels)
     else:
-        encoding, is_bigendian = message.encoding, bool(message.is_bigendian)
-        size = message.height, message.width, message.step
-        pixels = decode(encoding, *size, is_bigendian, message.data, max_pixels)
+        take = view.decode if view else decode
+        layout = message.height, message.width, message.step, bool(message.is_bigendian)
+        pixels, encoding = take(message.encoding, *layout, message.data, max_pixels)
     return Frame(to_ns(message.header.stamp), message.header.frame_id, encoding, pixels)
 
 
@@ -79,3 +85,27 @@ def pinhole_camera_info(size: ImageSize, focal_px: float | None = None) -> Camer
     camera = ideal_pinhole(size, focal_px)
     info.d, info.k, info.r, info.p = camera.d, camera.k, camera.r, camera.p
     return info
+
+
+def info_of_view(info: CameraInfo, view: SensorView) -> CameraInfo | None:
+    """The CameraInfo of what `view` shows of the images that `info` speaks of: with the cropped part as its ROI.
+
+    None where there is no such part, or it is turned or flipped: then none of the camera's numbers fit.
+    """
+    if view.crop == WHOLE and not view.is_turned:
+        return info
+    binning = max(info.binning_x, 1), max(info.binning_y, 1)
+    part = view.crop.of(
+        ImageSize((info.roi.width or info.width) // binning[0], (info.roi.height or info.height) // binning[1])
+    )
+    if part is None or view.is_turned:
+        return None
+    seen = copy(info)
+    seen.roi = RegionOfInterest(
+        x_offset=info.roi.x_offset + part.x * binning[0],
+        y_offset=info.roi.y_offset + part.y * binning[1],
+        width=part.width * binning[0],
+        height=part.height * binning[1],
+        do_rectify=info.roi.do_rectify,
+    )
+    return seen

@@ -83,6 +83,8 @@ class ParameterSpec:
         kind = self.kind
         if kind is float and type(value) is int:
             value = float(value)
+        if type(value) is bool and str(value).lower() in self.choices:  # what YAML makes of a bare true
+            value = str(value).lower()
         fits = type(value) is kind and (not self.choices or value in self.choices)
         if fits and kind in (int, float):
             fits = (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
@@ -99,7 +101,8 @@ class ParameterSpec:
         described = ParameterDescriptor(
             name=self.name, description=self.description, additional_constraints="; ".join(constraints)
         )
-        described.dynamic_typing = self.kind is float  # so that 20 is as good as 20.0
+        # So that 20 is as good as 20.0, and true as 'true'.
+        described.dynamic_typing = self.kind is float or "true" in self.choices
         if self.minimum is not None and self.maximum is not None:
             if self.kind is int:
                 bounds = IntegerRange(from_value=int(self.minimum), to_value=int(self.maximum), step=1)

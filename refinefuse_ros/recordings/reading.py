@@ -15,7 +15,8 @@ from typing import Any, Final
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from refinefuse_ros.image.codec import MalformedImage, decode, decode_compressed
+from refinefuse_ros.image.codec import MalformedImage, decode
+from refinefuse_ros.image.compressed import decode_compressed
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.recordings.storage import BagError, BagFiles, Topic
@@ -285,8 +286,8 @@ def to_frame(message: BagMessage | StoredMessage) -> Frame:
     if message.type == COMPRESSED_IMAGE:
         pixels, encoding = decode_compressed(image.format, image.data)
     else:
-        encoding = image.encoding
-        pixels = decode(encoding, image.height, image.width, image.step, bool(image.is_bigendian), image.data)
+        layout = image.height, image.width, image.step, bool(image.is_bigendian)
+        pixels, encoding = decode(image.encoding, *layout, image.data)
     stamp = image.header.stamp
     return Frame(stamp.sec * NS_PER_S + stamp.nanosec, image.header.frame_id, encoding, pixels)
 
