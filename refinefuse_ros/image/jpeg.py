@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _SOS: Final = b"\xff\xda"
 _EOI: Final = b"\xff\xd9"
-# Full-range BT.601 as in JFIF, by how many pixels share a colour in a row and in a column. What is rare (CMYK, RGB, four
-# in a row) is left to OpenCV.
+# Full-range BT.601 as in JFIF, by how many pixels share a colour in a row and in a column. What is rare (CMYK, RGB,
+# four in a row) is left to OpenCV.
 _YCBCR: Final = {"yuvj420p": (2, 2), "yuvj422p": (2, 1), "yuvj440p": (1, 2), "yuvj444p": (1, 1)}
 _TO_BGR: Final = cv2.COLOR_YCrCb2BGR
 

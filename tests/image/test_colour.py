@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from refinefuse_ros.image.codec import MalformedImage
-from refinefuse_ros.image.colour import join_luma, mosaic, split_luma, to_grey
+from refinefuse_ros.image.codec import YUV444, MalformedImage
+from refinefuse_ros.image.colour import check_thermal, check_visible, join_luma, mosaic, split_luma, to_bgr, to_grey
 
 RED_FIRST = {"rgb8": 3, "rgba8": 4}
-BLUE_FIRST = {"bgr8": 3, "8UC3": 3, "bgra8": 4}
+BLUE_FIRST = {"bgr8": 3, "8UC3": 3, "bgra8": 4, "8UC4": 4}
 COLOURS = st.builds(np.asarray, arrays.arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 40), st.just(3))))
 
 
@@ -96,6 +96,56 @@ def test_the_colours_of_usb_cameras_are_theirs(encoding):
     assert luma.shape == (4, 6)
     assert np.abs(join_luma(luma, chroma, "bgr8").astype(int) - bgr).max() <= 4
     np.testing.assert_array_equal(to_grey(pixels, encoding), np.full((4, 6), round(y)))
+
+
+DEEP = {"bgr16": "bgr8", "rgb16": "rgb8", "16UC3": "8UC3", "bgra16": "bgra8", "rgba16": "rgba8", "16UC4": "8UC4"}
+
+
+@pytest.mark.parametrize("encoding", DEEP)
+def test_colours_of_16_bits_are_those_of_8(encoding):
+    bgr = np.random.default_rng(2).integers(0, 256, (5, 7, 3), np.uint8)
+    shallow = as_encoding(bgr, DEEP[encoding])
+    deep = shallow.astype(np.uint16) * 257
+    for plane, expected in zip(split_luma(deep, encoding), split_luma(shallow, DEEP[encoding]), strict=True):
+        np.testing.assert_array_equal(plane, expected)
+    grey = to_grey(deep, encoding)  # a thermal camera's, which keeps its depth
+    assert grey.dtype == np.uint16
+    assert np.abs(grey / 257 - bgr @ np.array([0.114, 0.587, 0.299])).max() < 0.1
+
+
+@pytest.mark.parametrize("encoding", BAYER)
+def test_mosaics_of_16_bits_are_those_of_8(encoding):
+    seen = mosaic(np.random.default_rng(2).integers(0, 256, (6, 8, 3), np.uint8), encoding)
+    deep = seen.astype(np.uint16) * 257
+    for plane, expected in zip(split_luma(deep, encoding[:-1] + "16"), split_luma(seen, encoding), strict=True):
+        np.testing.assert_array_equal(plane, expected)
+
+
+def test_a_colour_for_each_pixel_is_that_of_opencv_for_two():
+    pairs = np.random.default_rng(2).integers(0, 256, (6, 8, 2), np.uint8)
+    blue, red = (np.repeat(pairs[:, first::2, 1], 2, axis=1) for first in (0, 1))
+    each = np.dstack([pairs[..., 0], blue, red])
+    difference = to_bgr(each, YUV444).astype(int) - to_bgr(pairs, "yuyv")
+    assert np.abs(difference).max() <= 1  # OpenCV rounds fixed-point numbers
+    np.testing.assert_array_equal(to_grey(each, YUV444), pairs[..., 0])
+
+
+def test_each_camera_is_refused_what_only_the_other_one_sends():
+    with pytest.raises(MalformedImage) as refusal:
+        check_visible("32FC1")
+    assert str(refusal.value).startswith(
+        "an RGB image cannot be '32FC1', which thermal cameras send; set the camera to one of bgr8,"
+    )
+    assert not set(str(refusal.value).split("one of ")[1].strip(".").split(", ")) & {"16SC1", "32FC1", "64FC1"}
+    with pytest.raises(MalformedImage) as refusal:
+        check_thermal("bayer_rggb8")
+    assert str(refusal.value).startswith(
+        "a thermal image cannot be 'bayer_rggb8', which sensors behind a Bayer filter send; set the camera to one of"
+        " mono8, 8UC1, mono16,"
+    )
+    assert "bayer" not in str(refusal.value).split("one of")[1]
+    with pytest.raises(MalformedImage, match="an RGB image cannot be 'rgb12', which is unknown; set"):
+        check_visible("rgb12")
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "8UC1"])

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
+from sensor_msgs.msg import RegionOfInterest
+
 from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.sensor_view import Crop, SensorView
 from refinefuse_ros.nodes.messages import (
+    info_of_view,
     pinhole_camera_info,
     to_compressed_image,
     to_frame,
@@ -52,6 +56,35 @@ def test_jpeg_keeps_the_colours_whatever_the_channel_order(encoding: str) -> Non
     back = to_frame(to_compressed_image(Frame(5, "camera", encoding, pixels), quality=95))
     assert back.encoding == "bgr8"
     assert np.abs(back.pixels.astype(int) - red_bgr).max() < 12
+
+
+def test_frames_are_taken_in_by_their_cameras_view() -> None:
+    frame = Frame(5, "camera", "mono16", PIXELS["mono16"])
+    view = SensorView("thermal", crop=Crop(1, 0, 0, 0), rotate=180)
+    np.testing.assert_array_equal(to_frame(to_image(frame), view=view).pixels, frame.pixels[::-1, :0:-1])
+    compressed = to_compressed_image(Frame(5, "camera", "bgr8", np.zeros((4, 6, 3), np.uint8)), quality=95)
+    assert to_frame(compressed, view=SensorView("rgb", crop=Crop(1, 0, 3, 0))).size == ImageSize(3, 4)
+
+
+def test_a_cropped_camera_info_speaks_of_its_part() -> None:
+    info = pinhole_camera_info(ImageSize(640, 514), 500.0)
+    assert info_of_view(info, SensorView("thermal")) is info
+    seen = info_of_view(info, SensorView("thermal", crop=Crop(10, 2, 0, 0)))
+    assert (seen.roi.x_offset, seen.roi.y_offset, seen.roi.width, seen.roi.height) == (10, 2, 630, 512)
+    assert (seen.width, seen.height, list(seen.k)) == (640, 514, list(info.k))
+    assert not info.roi.width
+    info.binning_x = info.binning_y = 2
+    seen = info_of_view(seen, SensorView("thermal", crop=Crop(5, 0, 100, 200)))
+    assert (seen.roi.x_offset, seen.roi.y_offset, seen.roi.width, seen.roi.height) == (15, 2, 100, 200)
+    info.roi = RegionOfInterest(x_offset=40, y_offset=60, width=320, height=240)
+    seen = info_of_view(info, SensorView("thermal", crop=Crop(5, 6, 0, 0)))
+    assert (seen.roi.x_offset, seen.roi.y_offset, seen.roi.width, seen.roi.height) == (50, 72, 310, 228)
+
+
+@pytest.mark.parametrize("view", [SensorView("rgb", rotate=90), SensorView("rgb", flip="horizontal")])
+def test_no_camera_info_fits_what_is_turned(view: SensorView) -> None:
+    assert info_of_view(pinhole_camera_info(ImageSize(640, 480)), view) is None
+    assert info_of_view(pinhole_camera_info(ImageSize(640, 480)), SensorView("rgb", crop=Crop(0, 0, 641, 480))) is None
 
 
 def test_camera_infos() -> None:

@@ -11,7 +11,13 @@ import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from refinefuse_ros.nodes.fusion_parameters import FusionParameters, NormalizationParameters
+from refinefuse_ros.image.sensor_view import Crop, SensorView
+from refinefuse_ros.nodes.fusion_parameters import (
+    FusionParameters,
+    NormalizationParameters,
+    RgbParameters,
+    ThermalParameters,
+)
 from refinefuse_ros.nodes.parameter_docs import fuse_yaml, parameters_markdown
 from refinefuse_ros.nodes.parameters import ParameterError, parameter, specs_of
 
@@ -82,6 +88,33 @@ def test_descriptors_carry_description_and_range() -> None:
 def test_values_that_contradict_one_another_are_refused() -> None:
     with pytest.raises(ValueError, match="fixed range"):
         NormalizationParameters(fixed_low=500.0, fixed_high=400.0)
+
+
+def test_a_camera_is_viewed_as_its_parameters_say() -> None:
+    thermal = ThermalParameters(encoding="16SC1", big_endian="true", crop="0 2 0 0", rotate=90, flip="vertical")
+    assert thermal.view() == SensorView("thermal", "16SC1", True, crop=Crop(0, 2, 0, 0), rotate=90, flip="vertical")
+    assert RgbParameters(bits=12).view() == SensorView("rgb", bits=12)
+    assert ThermalParameters().view() == SensorView("thermal")
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "sentence"),
+    [
+        (ThermalParameters, {"crop": "all"}, r"The parameter thermal\.crop cannot be used: 'all' is no part"),
+        (ThermalParameters, {"encoding": "bayer_rggb8"}, r"thermal\.encoding cannot be 'bayer_rggb8'"),
+        (RgbParameters, {"encoding": "32FC1"}, r"rgb\.encoding cannot be '32FC1'"),
+        (RgbParameters, {"rotate": 45}, r"rgb\.rotate cannot be 45"),
+    ],
+)
+def test_a_view_that_makes_no_sense_is_refused(table: type, values: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        table(**values)
+
+
+def test_a_bare_true_of_yaml_is_a_choice_where_true_is_one() -> None:
+    spec = next(spec for spec in specs_of(ThermalParameters) if spec.name == "big_endian")
+    assert (spec.checked(True), spec.checked("auto")) == ("true", "auto")
+    assert spec.descriptor().dynamic_typing
 
 
 def test_a_group_has_its_name_before_those_of_its_rows() -> None:
