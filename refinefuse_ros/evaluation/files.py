@@ -32,6 +32,7 @@ from refinefuse_ros.image.video import VideoReader
 from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_skipped, probe_clip, read_stills
 from refinefuse_ros.pipeline import align_thermal
 from refinefuse_ros.progress import progress
+from refinefuse_ros.stream.timing import NS_PER_S
 
 
 def evaluate_files(
@@ -159,7 +160,7 @@ class _Source:
             try:
                 fused = self._fused_stills.get(file.name)
                 given = {self._label: read_rgb(fused)} if fused else {}
-                prepared = _prepare(file.name, None, pair, given, begins=True)
+                prepared = _prepare(file.name, None, pair, given, True, ThermalNormalizer())
             except SourceError as error:
                 note_skipped(str(error), self._skipped)
                 continue
@@ -176,8 +177,9 @@ class _Source:
         given = ({self._label: frame} for frame in VideoReader(fused)) if fused else iter(dict, None)
         images = progress(ClipPairs([clip]), f"scoring {clip.name}", self._lengths[clip.name], self._quiet)
         count, seconds = 0, start_s
+        normalizer = ThermalNormalizer()
         for pair, beside in zip(images, given, strict=False):
-            yield _prepare(f"{clip.name} frame {count}", seconds, pair, beside, begins=count == 0)
+            yield _prepare(f"{clip.name} frame {count}", seconds, pair, beside, count == 0, normalizer)
             count += 1
             seconds += pair.period_s
         note_left_over_frames([clip.thermal, clip.rgb, *([fused] if fused else [])], count, self._skipped)
@@ -194,9 +196,14 @@ class _Source:
 
 
 def _prepare(
-    name: str, seconds: float | None, images: ImagePair, given: dict[str, np.ndarray], begins: bool
+    name: str,
+    seconds: float | None,
+    images: ImagePair,
+    given: dict[str, np.ndarray],
+    begins: bool,
+    normalizer: ThermalNormalizer,
 ) -> PreparedPair:
-    """Raises SourceError when the pair cannot be scored."""
+    """Raises SourceError when the pair cannot be scored; `normalizer` has seen the frames before of the same clip."""
     size = ImageSize.of(images.rgb)
     for fused in given.values():
         if ImageSize.of(fused) != size:
@@ -210,7 +217,7 @@ def _prepare(
     return PreparedPair(
         name,
         seconds,
-        ThermalNormalizer().normalize(counts, stamp_ns=0),
+        normalizer.normalize(counts, round((seconds or 0.0) * NS_PER_S)),
         Frame(0, "rgb", "bgr8", images.rgb),
         {label: Frame(0, "rgb", "bgr8", fused) for label, fused in given.items()},
         begins,

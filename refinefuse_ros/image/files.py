@@ -71,7 +71,8 @@ def is_video(path: Path) -> bool:
 
 
 def read_thermal(path: Path) -> tuple[np.ndarray, str]:
-    """Read a thermal image; returns ((H, W) pixels, encoding): uint8 "mono8", uint16 "mono16" or float32 "32FC1".
+    """Read a thermal image; returns ((H, W) pixels, encoding): uint8 "mono8", uint16 "mono16", int16 "16SC1" or float32
+    "32FC1", to which doubles are reduced.
 
     Float pixels that are not finite take the smallest finite value, as in `codec.decode`.
 
@@ -79,9 +80,12 @@ def read_thermal(path: Path) -> tuple[np.ndarray, str]:
         SourceError: the file is not a readable image, or no pixel is finite.
     """
     pixels = _read(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
-    encodings = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
+    if pixels.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            pixels = pixels.astype(np.float32)
+    encodings = {"uint8": "mono8", "uint16": "mono16", "int16": "16SC1", "float32": "32FC1"}
     if pixels.dtype.name not in encodings:
-        raise SourceError(f"{path} has {pixels.dtype} pixels; give thermal images of 8 or 16 bit or 32-bit floats.")
+        raise SourceError(f"{path} has {pixels.dtype} pixels; give thermal images of 8 or 16 bit or floats.")
     if pixels.dtype == np.float32:
         try:
             pixels = replace_non_finite(pixels)

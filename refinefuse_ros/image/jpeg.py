@@ -18,8 +18,11 @@ from refinefuse_ros.image.headers import stated_size
 if TYPE_CHECKING:
     import av
 
+_DHT: Final = b"\xff\xc4"
 _SOS: Final = b"\xff\xda"
 _EOI: Final = b"\xff\xd9"
+# What memory that was never filled leaves of a picture; by the usual tables it even decodes, to a pattern of stripes.
+_LOST: Final = bytes(64)
 # Full-range BT.601 as in JFIF, by how many pixels share a colour in a row and in a column. What is rare (CMYK, RGB,
 # four in a row) is left to OpenCV.
 _YCBCR: Final = {"yuvj420p": (2, 2), "yuvj422p": (2, 1), "yuvj440p": (1, 2), "yuvj444p": (1, 1)}
@@ -65,7 +68,11 @@ def is_whole_jpeg(content: bytes) -> bool:
 def _decoded(content: bytes) -> av.VideoFrame | None:
     import av  # here, because a node of raw images needs no FFmpeg
 
-    if content.rfind(_EOI) < content.rfind(_SOS):  # FFmpeg does not miss the end of the last few pixels
+    begin = content.rfind(_SOS)
+    end = content.find(_EOI, begin)
+    if end < 0:  # FFmpeg does not miss the last few pixels
+        return None
+    if content.find(_LOST, begin, end) >= 0 and not _zeros_are_pixels(content):
         return None
     # A decoder of its own for each file: one that is kept remembers tables, which the next file may lack.
     decoder = av.CodecContext.create("mjpeg", "r")
@@ -76,6 +83,24 @@ def _decoded(content: bytes) -> av.VideoFrame | None:
     except av.FFmpegError:
         return None
     return frames[0] if frames else None
+
+
+def _zeros_are_pixels(content: bytes) -> bool:
+    """Whether zero bits say that blocks are flat (T.81, annex C): by tables of its own, where that has the first code.
+
+    The standard table of luma is none of these.
+    """
+    first_codes = []
+    position = content.find(_DHT)
+    while position >= 0:
+        end = position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        position += 4
+        while position + 17 < end:
+            if content[position] >> 4 == 1:  # of coefficients; the others are of blocks' means
+                first_codes.append(content[position + 17])
+            position += 17 + sum(content[position + 1 : position + 17])
+        position = content.find(_DHT, end)
+    return bool(first_codes) and not any(first_codes)
 
 
 def _plane(plane: av.VideoPlane) -> np.ndarray:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
+from refinefuse_ros.image.colour import to_grey
 from refinefuse_ros.image.files import (
     PairedFiles,
     SourceError,
@@ -82,11 +82,12 @@ class ClipPairs:
 
     def __iter__(self) -> Iterator[ImagePair]:
         for clip in self._clips:
-            thermal, rgb = VideoReader(clip.thermal), VideoReader(clip.rgb)
+            thermal, rgb = VideoReader(clip.thermal, keep_depth=True), VideoReader(clip.rgb)
             try:
-                for thermal_bgr, rgb_bgr in zip(thermal, rgb, strict=False):
-                    grey = cv2.cvtColor(thermal_bgr, cv2.COLOR_BGR2GRAY)
-                    yield ImagePair(grey, "mono8", rgb_bgr, 1 / rgb.rate_hz)
+                encoding = "mono16" if thermal.encoding == "mono16" else "mono8"
+                for thermal_pixels, rgb_bgr in zip(thermal, rgb, strict=False):
+                    grey = to_grey(thermal_pixels, thermal.encoding)
+                    yield ImagePair(grey, encoding, rgb_bgr, 1 / rgb.rate_hz)
             finally:
                 thermal.close()
                 rgb.close()

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Video files: reading any that OpenCV's FFmpeg knows, writing MP4 that browsers play."""
+"""Video files: reading any that OpenCV's FFmpeg knows, and deep grey ones; writing MP4 that browsers play."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import cv2
 import numpy as np
@@ -18,20 +19,28 @@ from refinefuse_ros.image.codec import MalformedImage, check_pixels
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.frame import ImageSize
 
+# FFmpeg's codes for grey of so many bits, low byte first, of which OpenCV leaves 8.
+_DEEP_GREY: Final = frozenset(b"Y1\0" + bytes([bits]) for bits in (9, 10, 12, 14, 16))
+
 
 class VideoReader:
-    """The frames of a video file, (H, W, 3) uint8 BGR, in order.
+    """The frames of a video file in order: (H, W, 3) uint8 BGR, or (H, W) uint16.
 
     Attributes:
+        encoding: of the frames: "bgr8", or "mono16" for (H, W) uint16.
         rate_hz: the file's frame rate.
         frame_count: as the container says; the file may hold fewer.
         size: of the frames.
+
+    Args:
+        path: the file.
+        keep_depth: give grey of more than 8 bits with the values that are in the file.
 
     Raises:
         SourceError: the file does not exist, is not a readable video, or has larger pictures than MAX_PIXELS.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_depth: bool = False) -> None:
         self.path = path
         self._capture = cv2.VideoCapture(str(path)) if path.is_file() else None
         if self._capture is None or not self._capture.isOpened():
@@ -47,8 +56,12 @@ class VideoReader:
         except MalformedImage as error:
             self.close()
             raise SourceError(f"{path}: {error}") from error
+        self.encoding = "mono16" if keep_depth and self._pixel_format() in _DEEP_GREY else "bgr8"
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        if self.encoding == "mono16":
+            yield from self._deep_frames()
+            return
         while True:
             ok, pixels = self._capture.read()
             if not ok:
@@ -57,6 +70,22 @@ class VideoReader:
 
     def close(self) -> None:
         self._capture.release()
+
+    def _pixel_format(self) -> bytes:
+        return int(self._capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(4, "little", signed=True)
+
+    def _deep_frames(self) -> Iterator[np.ndarray]:
+        import av  # here, because a node that reads no such video needs no PyAV
+
+        with av.open(str(self.path)) as container:
+            frames = container.decode(video=0)
+            while True:
+                try:
+                    plane = next(frames).planes[0]
+                except (StopIteration, av.FFmpegError):  # where it breaks off it ends, as OpenCV has it
+                    return
+                rows = np.frombuffer(plane, "<u2").reshape(plane.height, plane.line_size // 2)
+                yield rows[:, : plane.width].astype(np.uint16)
 
 
 class Mp4Writer:

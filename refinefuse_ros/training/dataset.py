@@ -123,16 +123,19 @@ def read_pairs(files: PairFiles) -> Iterator[Pair]:
         SourceError: a file is not a readable image or video, or a label map is coloured.
     """
     if is_video(files.thermal):
-        frames = (_frames(path, files.source.stride) for path in (files.thermal, files.visible))
-        for thermal, visible in zip(*frames, strict=False):  # clips of one camera pair may differ by some last frames
-            yield _pair(files, cv2.cvtColor(thermal, cv2.COLOR_BGR2GRAY), visible)
+        thermal_frames = _frames(files.thermal, files.source.stride, keep_depth=True)
+        visible_frames = _frames(files.visible, files.source.stride)
+        # Clips of one camera pair may differ by some last frames.
+        for thermal, visible in zip(thermal_frames, visible_frames, strict=False):
+            grey = cv2.cvtColor(thermal, cv2.COLOR_BGR2GRAY) if thermal.ndim == 3 else thermal
+            yield _pair(files, ThermalNormalizer().normalize(grey, stamp_ns=0), visible)
     else:
         counts, _ = read_thermal(files.thermal)
         yield _pair(files, ThermalNormalizer().normalize(counts, stamp_ns=0), read_rgb(files.visible))
 
 
-def _frames(path: Path, stride: int) -> Iterator[np.ndarray]:
-    reader = VideoReader(path)
+def _frames(path: Path, stride: int, keep_depth: bool = False) -> Iterator[np.ndarray]:
+    reader = VideoReader(path, keep_depth)
     try:
         yield from islice(reader, 0, None, stride)
     finally:

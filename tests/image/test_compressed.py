@@ -162,6 +162,20 @@ def test_jpeg_that_is_odd_but_whole_is_taken_in_silence(content, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("optimised", [0, 1])
+@pytest.mark.parametrize("pixels", [np.full((480, 640, 3), 40, np.uint8), np.zeros((480, 640), np.uint8)])
+def test_a_flat_picture_is_no_damage(optimised, pixels):
+    decoded, _ = decode_compressed("jpeg", jpeg(pixels, cv2.IMWRITE_JPEG_OPTIMIZE, optimised))
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+def test_zeros_that_would_decode_are_still_damage(capfd):
+    fine = jpeg(np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8), cv2.IMWRITE_JPEG_QUALITY, 98)
+    with pytest.raises(MalformedImage, match="damaged"):
+        decode_compressed("jpeg", fine[: len(fine) // 2] + bytes(len(fine) // 2 - 2) + b"\xff\xd9")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -78,6 +78,26 @@ def test_an_image_that_is_cut_off_is_named(tmp_path: Path, suffix: str):
             read(path)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "encoding"),
+    [("uint8", "mono8"), ("uint16", "mono16"), ("int16", "16SC1"), ("float32", "32FC1"), ("float64", "32FC1")],
+)
+def test_tiff_of_every_depth_keeps_its_values(tmp_path: Path, dtype: str, encoding: str):
+    pixels = (np.arange(48 * 64).reshape(48, 64) % 251 - (100 if dtype == "int16" else 0)).astype(dtype)
+    cv2.imwrite(str(tmp_path / "a.tiff"), pixels)
+    read, named = read_thermal(tmp_path / "a.tiff")
+    assert named == encoding
+    np.testing.assert_array_equal(read, pixels)
+
+
+def test_a_damaged_jpeg_is_named(tmp_path: Path):
+    content = cv2.imencode(".jpg", np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8))[1].tobytes()
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2] + bytes(len(content) // 2 - 2) + b"\xff\xd9")
+    for read in (read_rgb, read_thermal):
+        with pytest.raises(SourceError, match=r"a\.jpg is not a readable image"):
+            read(tmp_path / "a.jpg")
+
+
 def test_an_image_that_is_too_large_is_named_before_it_is_decoded(tmp_path: Path):
     path = tmp_path / "a.png"
     for content in (png_that_claims(50_000, 50_000), png_that_claims(4001, 4000)):

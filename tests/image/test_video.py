@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from refinefuse_ros.image.files import SourceError
+from refinefuse_ros.image.files import PairedFiles, SourceError
+from refinefuse_ros.image.sources import ClipPairs
 from refinefuse_ros.image.video import Mp4Writer, VideoReader
 
 FRAME = np.full((48, 64, 3), 90, np.uint8)
@@ -21,6 +23,55 @@ def test_frames_and_their_rate_come_back(tmp_path: Path):
     reader = VideoReader(tmp_path / "a.mp4")
     assert (reader.rate_hz, len(list(reader))) == (25.0, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def write_grey(path: Path, frames: list[np.ndarray], pixel_format: str) -> None:
+    """Write (H, W) frames losslessly, in FFmpeg's own layout of them."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width = frames[0].shape
+        stream.pix_fmt = pixel_format
+        for pixels in frames:
+            frame = av.VideoFrame(*pixels.shape[::-1], pixel_format)
+            rows = np.zeros((pixels.shape[0], frame.planes[0].line_size), np.uint8)
+            rows[:, : pixels[0].nbytes] = pixels.view(np.uint8)
+            frame.planes[0].update(rows.tobytes())
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(("pixel_format", "bits"), [("gray10le", 10), ("gray12le", 12), ("gray16le", 16)])
+def test_deep_grey_keeps_its_values(tmp_path: Path, pixel_format: str, bits: int):
+    frames = [np.random.default_rng(seed).integers(0, 2**bits, (48, 70), np.uint16) for seed in (1, 2)]
+    write_grey(tmp_path / "a.mkv", frames, pixel_format)
+    reader = VideoReader(tmp_path / "a.mkv", keep_depth=True)
+    assert (reader.encoding, reader.size, reader.rate_hz) == ("mono16", (70, 48), 25.0)
+    np.testing.assert_array_equal(np.stack(list(reader)), frames)
+    np.testing.assert_array_equal(np.stack(list(reader)), frames)  # from its start again
+    assert VideoReader(tmp_path / "a.mkv").encoding == "bgr8"
+    assert next(iter(VideoReader(tmp_path / "a.mkv"))).shape == (48, 70, 3)
+
+
+def test_a_deep_video_that_breaks_off_ends_there(tmp_path: Path):
+    frames = [np.random.default_rng(seed).integers(0, 65536, (48, 70), np.uint16) for seed in range(8)]
+    write_grey(tmp_path / "a.mkv", frames, "gray16le")
+    content = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(content[: len(content) * 5 // 8])
+    read = list(VideoReader(tmp_path / "a.mkv", keep_depth=True))
+    assert 3 <= len(read) <= 5
+    np.testing.assert_array_equal(read[:3], frames[:3])
+
+
+def test_a_thermal_video_of_16_bits_is_paired_in_its_counts(tmp_path: Path):
+    counts = [np.full((48, 64), count, np.uint16) for count in (28_800, 29_000)]
+    write_grey(tmp_path / "t.mkv", counts, "gray16le")
+    with Mp4Writer(tmp_path / "r.mp4", 25.0) as writer:
+        for _ in counts:
+            writer.write(FRAME)
+    pairs = list(ClipPairs([PairedFiles("t", tmp_path / "t.mkv", tmp_path / "r.mp4")]))
+    assert [pair.thermal_encoding for pair in pairs] == ["mono16", "mono16"]
+    np.testing.assert_array_equal([pair.thermal for pair in pairs], counts)
+    assert all(pair.rgb.shape == (48, 64, 3) for pair in pairs)
 
 
 def test_an_interrupted_video_leaves_nothing(tmp_path: Path):
