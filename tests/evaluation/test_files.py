@@ -7,6 +7,7 @@ import shutil
 from dataclasses import astuple
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -128,6 +129,25 @@ def test_a_deep_thermal_image_is_scored_as_the_plane_that_was_fused(tmp_path: Pa
     score = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused").methods[0].pairs[0]
     vis, fused = (to_grey(smooth(seed, (48, 64, 3))) for seed in (1, 2))
     assert score.metrics == evaluate_pair(ThermalNormalizer().normalize(counts, 0), vis, fused)
+
+
+def test_a_deep_thermal_video_is_scored_as_the_planes_of_a_stream(tmp_path: Path) -> None:
+    counts = [28_800 + 12 * smooth(1).astype(np.uint16) for _ in range(3)]
+    for shown in counts[1:]:
+        shown[10:20, 10:30] = 32_000  # enters, and takes the range slowly
+    with av.open(str(tmp_path / "thermal.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        for shown in counts:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, "gray16le")))
+        container.mux(stream.encode())
+    write_video(tmp_path / "rgb.mp4", 3)
+    normalizer = ThermalNormalizer()
+    planes = [normalizer.normalize(shown, index * 40_000_000) for index, shown in enumerate(counts)]
+    verdict = evaluate(tmp_path / "thermal.mkv", tmp_path / "rgb.mp4", requests=[NANO])
+    assert verdict.thermal.en == pytest.approx(np.mean([entropy(plane) for plane in planes]))
+    alone = [ThermalNormalizer().normalize(shown, 0) for shown in counts]
+    assert verdict.thermal.en != pytest.approx(np.mean([entropy(plane) for plane in alone]))
 
 
 def test_three_single_images_are_scored_whatever_their_names(tmp_path: Path) -> None:
