@@ -51,11 +51,13 @@ def camera_topics(node: Node, stream: Stream, transport: str) -> CameraTopics:
     """
     base_name = f"{stream}/image_raw"
     base = node.resolve_topic_name(base_name)
-    if transport != "compressed":
+    if transport == "raw":
         return CameraTopics(stream, base, base, _following(node, info_topic(base_name), info_topic(base)), Image)
-    image = _following(node, base_name + COMPRESSED_SUFFIX, base + COMPRESSED_SUFFIX)
-    info = _following(node, info_topic(base_name), info_topic(image))
-    return CameraTopics(stream, image.removesuffix(COMPRESSED_SUFFIX), image, info, CompressedImage)
+    suffix = f"/{transport}"
+    image = _following(node, base_name + suffix, base + suffix)
+    base = image.removesuffix(suffix)
+    info = _following(node, info_topic(base_name), info_topic(base))
+    return CameraTopics(stream, base, image, info, CompressedImage)
 
 
 def _following(node: Node, name: str, followed: str) -> str:

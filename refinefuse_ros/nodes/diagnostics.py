@@ -60,7 +60,7 @@ class Look:
         silences: of a camera of which nothing comes, what is known of its topic, as a clause.
         subscribers: of each fused topic, by its last name.
         watched: whether fused images are wanted.
-        info_mismatches: of a camera whose CameraInfo is not of its images, how so, as a clause.
+        faults: of a camera, what seems wrong though its frames are used, as a clause.
     """
 
     now_ns: int
@@ -70,7 +70,7 @@ class Look:
     silences: Mapping[Stream, str]
     subscribers: Mapping[str, int]
     watched: bool
-    info_mismatches: Mapping[Stream, str]
+    faults: Mapping[Stream, str]
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class FusionDiagnostics:
             refusal(stream, accounts_of(self._window.recent(), stream)),
             look.silences.get(stream, ""),
             look.watched_ms,
-            look.info_mismatches.get(stream, ""),
+            look.faults.get(stream, ""),
         )
         values = {"rate_hz": camera.rate_hz, "since_last_ms": camera.age_ms}
         values |= _latency_values("stamp_to_arrival_ms", self._age[stream].percentiles(), ("p50", "p99"))

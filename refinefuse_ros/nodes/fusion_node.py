@@ -166,9 +166,9 @@ class FusionNode(LifecycleNode):
     def _subscribe(self) -> None:
         self._novelty = Novelty()
         self._active_since_ns = time.monotonic_ns()
-        transports = {Stream.THERMAL: self._settings.thermal.transport, Stream.RGB: self._settings.rgb.transport}
-        for stream, transport in transports.items():
-            self._cameras[stream] = CameraIntake(self, stream, transport, partial(self._on_image, stream))
+        for stream, camera in ((Stream.THERMAL, self._settings.thermal), (Stream.RGB, self._settings.rgb)):
+            on_image = partial(self._on_image, stream)
+            self._cameras[stream] = CameraIntake(self, stream, camera.transport, camera.view(), on_image)
         topics = ", ".join(f"{camera.topics.image} ({camera.topics.info})" for camera in self._cameras.values())
         self.get_logger().info(f"subscribed: {topics}; publishing {self.resolve_topic_name('fused/image_raw')}")
 
@@ -361,13 +361,13 @@ class FusionNode(LifecycleNode):
 
     def _look(self, now_ns: int) -> Look:
         """What diagnostics need to know beside what they measured; looks around among the topics."""
-        silences, mismatches = {}, {}
+        silences, faults = {}, {}
         for stream, camera in self._cameras.items():
             camera.ask_for_latched_info()
             if self._monitor.silent(stream, now_ns):
                 silences[stream] = camera.silence()
-            if mismatch := camera.info_mismatch:
-                mismatches[stream] = mismatch
+            if camera.fault:
+                faults[stream] = camera.fault
         return Look(
             now_ns=now_ns,
             watched_ms=(time.monotonic_ns() - self._active_since_ns) / NS_PER_MS,
@@ -376,7 +376,7 @@ class FusionNode(LifecycleNode):
             silences=silences,
             subscribers=self._outputs.subscribers,
             watched=self._wanted,
-            info_mismatches=mismatches,
+            faults=faults,
         )
 
     def _tell(self, subject: str, judgement: Judgement) -> None:

@@ -15,15 +15,19 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.sensor_view import SensorView
 from refinefuse_ros.image.standstill import PictureMemory, Sight
+from refinefuse_ros.image.suspicion import suspicion
 from refinefuse_ros.nodes.camera_topics import CameraTopics, camera_topics, silence
-from refinefuse_ros.nodes.messages import to_frame
+from refinefuse_ros.nodes.messages import info_of_view, to_frame
 from refinefuse_ros.nodes.qos import refused_overrides_in_words
 from refinefuse_ros.pipeline import check_rgb
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.timing import NS_PER_MS
 
 SUBSCRIPTION_DEPTH = 5
+# One frame of so many is looked at for what its driver may have got wrong: it takes a tenth of a millisecond.
+SUSPECTED_FRAMES = 30
 OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
 
@@ -42,13 +46,13 @@ class CameraIntake:
 
     Attributes:
         topics: their resolved names.
-        info_mismatch: why the CameraInfo was left out of the last frame, as a clause; empty where it was not.
         info_mismatches: how many frames it was left out of.
 
     Args:
         node: who subscribes.
         stream: which camera.
-        transport: "raw" or "compressed".
+        transport: "raw", "compressed" or "compressedDepth".
+        view: how its images are to be taken, where its messages do not say it.
         on_image: takes each image message.
 
     Raises:
@@ -56,13 +60,21 @@ class CameraIntake:
     """
 
     def __init__(
-        self, node: Node, stream: Stream, transport: str, on_image: Callable[[Image | CompressedImage], None]
+        self,
+        node: Node,
+        stream: Stream,
+        transport: str,
+        view: SensorView,
+        on_image: Callable[[Image | CompressedImage], None],
     ) -> None:
         self._node = node
+        self._view = view
+        self._frames = 0
         self._stream = stream
         self.topics: CameraTopics = camera_topics(node, stream, transport)
-        self.info_mismatch = ""
         self.info_mismatches = 0
+        self._info_mismatch = ""
+        self._suspicion = ""
         self._memory = PictureMemory(knows_flat=stream is Stream.THERMAL)
         self._info: CameraInfo | None = None
         self._subscriptions: list[Subscription] = []
@@ -88,24 +100,34 @@ class CameraIntake:
             MalformedImage: it cannot be used.
         """
         start_ns = time.perf_counter_ns()
-        frame = to_frame(message, max_pixels)
+        frame = to_frame(message, max_pixels, self._view)
         if self._stream is Stream.RGB:
             check_rgb(frame)
         if frame.stamp_ns <= 0 and stamp_for_none_ns is not None:
             frame = replace(frame, stamp_ns=stamp_for_none_ns)
         sight = self._memory.look(frame.pixels)
+        if self._frames % SUSPECTED_FRAMES == 0:
+            self._suspicion = suspicion(frame, str(self._stream)) or ""
+        self._frames += 1
         ready_ns = time.perf_counter_ns()
         return Decoded(frame, (ready_ns - start_ns) / NS_PER_MS, ready_ns, sight)
 
     def info_for(self, size: ImageSize) -> CameraInfo | None:
         """The camera's latest CameraInfo, if it speaks of images of this size; None otherwise, or before the first."""
-        info, self.info_mismatch = self._info, ""
+        info, self._info_mismatch = self._info, ""
+        if info is not None:
+            info = info_of_view(info, self._view)
         if info is None or size_of(info) == size:
             return info
         self.info_mismatches += 1
         if size_of(info) != ImageSize(0, 0):  # one that says nothing is no contradiction
-            self.info_mismatch = f"{self.topics.info} is for images of {size_of(info)}, not of {size}, and is left out"
+            self._info_mismatch = f"{self.topics.info} is for images of {size_of(info)}, not of {size}, and is left out"
         return None
+
+    @property
+    def fault(self) -> str:
+        """What seems wrong with the camera though its frames are used, as a clause; empty where nothing does."""
+        return self._info_mismatch or self._suspicion.removesuffix(".")
 
     def ask_for_latched_info(self) -> None:
         """Subscribe a CameraInfo that was published once, before this node was there; to be called now and then.

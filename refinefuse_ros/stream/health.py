@@ -184,7 +184,7 @@ def judge_camera(
     refusal: str = "",
     silence: str = "",
     watched_ms: float = 0.0,
-    info_mismatch: str = "",
+    fault: str = "",
 ) -> Judgement:
     """Status `thermal camera` or `rgb camera`, in the light of the other camera.
 
@@ -195,11 +195,11 @@ def judge_camera(
         refusal: why none of its frames can be used, as a clause; empty where some can.
         silence: what is known of its topic while nothing comes of it, as a clause; empty where nothing is.
         watched_ms: for how long frames have been waited for, ms: cameras may start a moment later than the node.
-        info_mismatch: why its CameraInfo is left out, as a clause; empty where it is not.
+        fault: what seems wrong with it though its frames are used, as a clause; empty where nothing does.
     """
     camera, other = cameras[stream], cameras[stream.other]
     if camera.live:
-        if fault := refusal or info_mismatch:
+        if fault := refusal or fault:
             return Judgement(Level.WARN, f"{fault}.")
         rate = f" at {camera.rate_hz:.1f} Hz" if camera.rate_hz else ""  # not known of the first frames
         return Judgement(Level.OK, f"The {stream} camera sends{rate}.")
