@@ -140,14 +140,15 @@ def decode(
     """Return the pixels of a `sensor_msgs/Image` as HxW (one channel) or HxWxC, and the encoding that they are in.
 
     Channels stay in the encoding's order. The result has its dtype in native byte order and is read-only,
-    because it is a view of `data` unless bytes had to be swapped, rows are not aligned to the dtype, or
-    non-finite pixels were replaced. Padded rows stay a strided view.
+    because it is a view of `data` unless bytes had to be swapped or rows are not aligned to the dtype. Padded
+    rows stay a strided view.
 
     The encoding is the message's own, under its ROS name, with these exceptions: 64FC1 becomes 32FC1; the planes of
     nv12 and nv21 are interleaved to yuyv, those of nv24 to `YUV444`; and so are 4:2:2 and 4:2:0 images of odd width,
     whose last pixel shares its colour with the padding.
 
-    Non-finite pixels of 32FC1 (cameras mark "no reading" with them) take the smallest finite value.
+    Pixels of 32FC1 may be NaN or infinite: cameras mark with them what they have no reading of, or what is out of
+    their range.
 
     Raises:
         MalformedImage: `encoding` (unknown), `size` (zero), `too_large` (more than `max_pixels`), `step` (shorter than
@@ -168,7 +169,8 @@ def decode(
     pixels = _pixels(layout, raw, height, width, step, is_bigendian)
     if layout.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            pixels = replace_non_finite(pixels.astype(np.float32, copy=False))
+            pixels = pixels.astype(np.float32, copy=False)
+        check_finite(pixels)
     return _read_only(pixels), layout.decoded or name
 
 
@@ -329,18 +331,14 @@ def _split_pairs(pixels: np.ndarray, encoding: str) -> np.ndarray:
     return np.dstack([pixels[..., luma], blue, red])
 
 
-def replace_non_finite(pixels: np.ndarray) -> np.ndarray:
-    """Return float pixels of any shape with the smallest finite value in place of NaN and infinities.
+def check_finite(pixels: np.ndarray) -> None:
+    """Refuse float pixels of any shape that are all NaN or infinite.
 
     Raises:
-        MalformedImage: `not_finite`: no pixel is finite.
+        MalformedImage: `not_finite`.
     """
-    finite = np.isfinite(pixels)
-    if finite.all():
-        return pixels
-    if not finite.any():
+    if not np.isfinite(pixels).any():
         raise MalformedImage("not_finite", "32FC1 image has no finite pixel; check the camera's output.")
-    return np.where(finite, pixels, pixels[finite].min())
 
 
 def is_broken_png(content: bytes) -> bool:

@@ -15,11 +15,11 @@ from refinefuse_ros.image.codec import (
     MOSAIC_ENCODINGS,
     MalformedImage,
     MessageData,
+    check_finite,
     check_pixels,
     decode_file,
     depth16_to_8,
     known_encoding,
-    replace_non_finite,
 )
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.headers import JPEG_START, PNG_START, stated_size
@@ -101,7 +101,9 @@ def _decode_depth(format: str, codec: str, raw: bytes, max_pixels: int) -> tuple
     _, numerator, offset = _DEPTH_HEADER.unpack_from(raw)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         depth = np.float32(numerator) / (pixels.astype(np.float32) - np.float32(offset))
-    return replace_non_finite(np.where(pixels == 0, np.float32(np.nan), depth)), "32FC1"  # 0 stands for no reading
+    depth = np.where(pixels == 0, np.float32(np.nan), depth)  # 0 stands for no reading
+    check_finite(depth)
+    return depth, "32FC1"
 
 
 def _decode_rvl_body(format: str, body: bytes, max_pixels: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.errors import UserError
-from refinefuse_ros.image.codec import MalformedImage, decode_file, replace_non_finite
+from refinefuse_ros.image.codec import MalformedImage, check_finite, decode_file
 from refinefuse_ros.writing import write_whole
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -74,7 +74,7 @@ def read_thermal(path: Path) -> tuple[np.ndarray, str]:
     """Read a thermal image; returns ((H, W) pixels, encoding): uint8 "mono8", uint16 "mono16", int16 "16SC1" or float32
     "32FC1", to which doubles are reduced.
 
-    Float pixels that are not finite take the smallest finite value, as in `codec.decode`.
+    Float pixels may be NaN or infinite, as in `codec.decode`.
 
     Raises:
         SourceError: the file is not a readable image, or no pixel is finite.
@@ -88,7 +88,7 @@ def read_thermal(path: Path) -> tuple[np.ndarray, str]:
         raise SourceError(f"{path} has {pixels.dtype} pixels; give thermal images of 8 or 16 bit or floats.")
     if pixels.dtype == np.float32:
         try:
-            pixels = replace_non_finite(pixels)
+            check_finite(pixels)
         except MalformedImage as error:
             raise SourceError(f"{path} has no finite pixel; replace it or leave it out.") from error
     return pixels, encodings[pixels.dtype.name]

@@ -114,7 +114,7 @@ class FusionNode(LifecycleNode):
         self._monitor = FusionDiagnostics(self.get_fully_qualified_name(), self._engine, settings.camera_timeout_ms)
         self._pipeline = FusionPipeline(
             self._engine,
-            ThermalNormalizer(settings.thermal.normalization.config()),
+            ThermalNormalizer(settings.thermal.normalization_config()),
             settings.fused.encoding,
             self._monitor.stages,
             Steadier() if settings.fused.steady else None,
@@ -407,7 +407,7 @@ class FusionNode(LifecycleNode):
         """Put live parameters into effect; say of the others that they wait for the next configure."""
         self._settings = self._declared.read_live(self._settings)
         self._pairing.reconfigure(self._settings.sync.settings())
-        self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization.config())
+        self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization_config())
         for name in self._declared.needing_reconfigure(changed):
             self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")
 

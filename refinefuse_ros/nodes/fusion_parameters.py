@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, REBUILD, EngineRequest
 from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES
 from refinefuse_ros.image.codec import MAX_PIXELS
 from refinefuse_ros.image.frame import ImageSize
-from refinefuse_ros.image.normalization import NormalizationConfig
+from refinefuse_ros.image.normalization import CAMERA_SCALES, NormalizationConfig
 from refinefuse_ros.image.sensor_view import FLIPS, Crop, SensorView
 from refinefuse_ros.nodes.parameters import parameter
 from refinefuse_ros.stream.clocks import LONGEST_INTERVAL_MS
@@ -71,7 +71,8 @@ class NormalizationParameters:
 
     mode: str = parameter(
         NormalizationConfig.mode,
-        "How 16-bit and float thermal frames become 8 bit: the scene's percentiles, or a fixed range.",
+        "How 16-bit and float thermal frames become 8 bit: a curve that follows the scene's percentiles, or a fixed"
+        " range.",
         choices=("percentile", "fixed"),
         live=True,
     )
@@ -98,22 +99,20 @@ class NormalizationParameters:
     )
     min_span: float = parameter(
         NormalizationConfig.min_span,
-        "Smallest range, so that a flat scene is not amplified into noise.",
-        unit="counts",
-        between=(1, 65535),
+        "Smallest range, in kelvin for 32FC1 and where thermal.scale or thermal.camera says what a count is, else in"
+        " counts; it is never below 72 times the noise.",
+        between=(0.01, 65535),
         live=True,
     )
     fixed_low: float = parameter(
         NormalizationConfig.fixed_low,
-        "Count that becomes black in mode fixed.",
-        unit="counts",
+        "Count that becomes black in mode fixed (of 32FC1, degree); 8-bit frames pass through where it is above 254.",
         between=(-1e6, 1e6),
         live=True,
     )
     fixed_high: float = parameter(
         NormalizationConfig.fixed_high,
-        "Count that becomes white in mode fixed.",
-        unit="counts",
+        "Count that becomes white in mode fixed; above 5000, the bounds are hundredths of a kelvin for 32FC1.",
         between=(-1e6, 1e6),
         live=True,
     )
@@ -165,6 +164,25 @@ class ThermalParameters:
     crop: str = _crop("thermal")
     rotate: int = _rotate("thermal")
     flip: str = _flip("thermal")
+    camera: str = parameter(
+        "auto",
+        "Camera whose counts are known, with its radiometric output on, for thermal.scale; auto knows of none.",
+        choices=tuple(CAMERA_SCALES),
+        live=True,
+    )
+    scale: float = parameter(
+        NormalizationConfig.scale,
+        "What a count of a 16-bit frame is; 0 takes what thermal.camera says.",
+        unit="K",
+        between=(0, 10),
+        live=True,
+    )
+    polarity: str = parameter(
+        "white_hot",
+        "black_hot inverts 8-bit pictures that show heat dark; counts and degrees grow with the heat, and are left.",
+        choices=("white_hot", "black_hot"),
+        live=True,
+    )
     normalization: NormalizationParameters = NormalizationParameters()
 
     def __post_init__(self) -> None:
@@ -175,6 +193,13 @@ class ThermalParameters:
         crop = _parsed_crop("thermal", self.crop)
         order = _ORDERS[self.big_endian]
         return SensorView("thermal", self.encoding, order, crop=crop, rotate=self.rotate, flip=self.flip)
+
+    def normalization_config(self) -> NormalizationConfig:
+        return replace(
+            self.normalization.config(),
+            scale=self.scale or CAMERA_SCALES[self.camera],
+            black_hot=self.polarity == "black_hot",
+        )
 
 
 @dataclass(frozen=True)

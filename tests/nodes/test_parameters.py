@@ -135,3 +135,10 @@ def test_yaml_and_documentation_are_those_of_the_table() -> None:
     assert (ROOT / "docs/parameters.md").read_text() == parameters_markdown(), "run 'make docs'"
     values = yaml.safe_load(fuse_yaml())["/**"]["ros__parameters"]
     assert values == {spec.name: spec.default for spec in specs_of(FusionParameters)}
+
+
+def test_the_scale_of_a_named_camera_serves_until_one_is_given() -> None:
+    assert ThermalParameters().normalization_config().scale == 0
+    assert ThermalParameters(camera="tau").normalization_config().scale == 0.04
+    assert ThermalParameters(camera="tau", scale=0.4).normalization_config().scale == 0.4
+    assert ThermalParameters(polarity="black_hot").normalization_config().black_hot
