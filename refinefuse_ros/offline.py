@@ -29,6 +29,7 @@ from refinefuse_ros.image.files import (
 )
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.presentation import Presenter
 from refinefuse_ros.image.sources import ClipPairs, ImagePair
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.image.video import Mp4Writer, VideoReader
@@ -64,12 +65,19 @@ class FuseResult:
 
 
 def fuse_files(
-    thermal: Path, rgb: Path, output: Path, request: EngineRequest, *, steady: bool = False, quiet: bool = False
+    thermal: Path,
+    rgb: Path,
+    output: Path,
+    request: EngineRequest,
+    *,
+    steady: bool = False,
+    style: str = "natural",
+    quiet: bool = False,
 ) -> FuseResult:
     """Fuse two images into an image, two videos into an MP4, or two folders of both into a folder of the same names.
 
     What cannot be read of a folder is skipped with a sentence; the rest is fused. `steady` averages each video's noise
-    over time (`Steadier`).
+    over time (`Steadier`); `style` is one of the `Presenter`'s.
 
     Raises:
         SourceError: nothing can be read, `output` is of another kind than the input or
@@ -87,7 +95,7 @@ def fuse_files(
         raise SourceError(f"{output} is not a name for a video; two videos are fused into an .mp4.")
     skipped: list[str] = []
     note_partnerless([thermal, rgb], found, skipped)
-    fuser = OfflineFuser(request, steady)
+    fuser = OfflineFuser(request, steady, style)
     fused = 0
     if found.stills:
         for file, images in read_stills(found.stills, skipped, "fusing", quiet):
@@ -120,16 +128,18 @@ class OfflineFuser:
     Args:
         request: what to run.
         steady: average noise over the frames of a clip (`Steadier`).
+        style: how the fused plane is coloured, one of the `Presenter`'s.
 
     Raises:
         EngineError: from the methods, when no backend can run the model or the engine cannot fuse a pair.
         MalformedImage: likewise, when the RGB image is too small.
     """
 
-    def __init__(self, request: EngineRequest, steady: bool = False) -> None:
+    def __init__(self, request: EngineRequest, steady: bool = False, style: str = "natural") -> None:
         self.engine: EngineHost | None = None
         self._request = request
         self._steady = steady
+        self._presenter = Presenter(style)
 
     def fuse_still(self, pair: ImagePair) -> np.ndarray:
         """The fused image, (H, W, 3) uint8 BGR at the RGB image's size; the thermal one is normalised alone."""
@@ -152,7 +162,8 @@ class OfflineFuser:
             check_rgb(rgb)
             if self.engine is None:
                 self.engine = EngineHost(self._request, rgb.size)
-            yield FusionPipeline(self.engine, normalizer, steadier=steadier).fuse(thermal, rgb).pixels
+            pipeline = FusionPipeline(self.engine, normalizer, steadier=steadier, presenter=self._presenter)
+            yield pipeline.fuse(thermal, rgb).pixels
             stamp_ns += round(pair.period_s * NS_PER_S)
 
 

@@ -15,6 +15,7 @@ from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.colour import check_visible, join_luma, split_luma, to_grey
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.presentation import Presenter
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.stream.timing import NS_PER_MS, StageTimes
 
@@ -66,6 +67,7 @@ class FusionPipeline:
     Attributes:
         normalizer: of the thermal frames.
         steadier: averages noise over the frames of one stream; None leaves each frame as it was fused.
+        presenter: gives the fused plane its colours; natural ones where none is given.
     """
 
     def __init__(
@@ -75,9 +77,11 @@ class FusionPipeline:
         encoding: str = "bgr8",
         stages: StageTimes | None = None,
         steadier: Steadier | None = None,
+        presenter: Presenter | None = None,
     ) -> None:
         self.normalizer = normalizer
         self.steadier = steadier
+        self.presenter = presenter or Presenter()
         self.stages = stages or StageTimes()
         self._engine = engine
         self._encoding = encoding
@@ -113,7 +117,8 @@ class FusionPipeline:
             with measure("steady"):
                 fused_luma = self.steadier.steady(thermal_plane, luma, fused_luma)
         with measure("join"):
-            return FusedImage(join_luma(fused_luma, chroma, self._encoding), self._encoding, engine_ms)
+            pixels = self.presenter.present(fused_luma, thermal_plane, luma, chroma, self._encoding)
+        return FusedImage(pixels, self._encoding, engine_ms)
 
     def show_thermal(self, thermal: Frame) -> FusedImage:
         """The thermal frame alone, normalised and grey, for when the RGB camera is missing."""

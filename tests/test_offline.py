@@ -52,6 +52,17 @@ def test_sources_are_not_overwritten(tmp_path: Path, output: str) -> None:
     assert (tmp_path / "rgb/a.png").read_bytes() == before
 
 
+def test_a_style_colours_what_is_fused(tmp_path: Path) -> None:
+    write_pair(tmp_path, "a.png")
+    sources = tmp_path / "thermal/a.png", tmp_path / "rgb/a.png"
+    shown = {}
+    for style in ("natural", "grey"):
+        fuse_files(*sources, tmp_path / f"{style}.png", EngineRequest(), style=style, quiet=True)
+        shown[style] = cv2.imread(str(tmp_path / f"{style}.png")).astype(int)
+    assert np.ptp(shown["grey"], axis=2).max() == 0
+    assert np.ptp(shown["natural"], axis=2).mean() > 10
+
+
 def test_an_image_becomes_an_image(tmp_path: Path) -> None:
     write_pair(tmp_path, "a.png")
     fuse_files(tmp_path / "thermal/a.png", tmp_path / "rgb/a.png", tmp_path / "new/x.png", EngineRequest(), quiet=True)

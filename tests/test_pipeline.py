@@ -11,6 +11,7 @@ from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.presentation import Presenter
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.image.synthetic import SyntheticScene
 from refinefuse_ros.pipeline import FusionPipeline, check_rgb
@@ -130,3 +131,18 @@ def test_grey_messages_reach_every_engine_though_their_memory_is_read_only() -> 
     pipeline = FusionPipeline(create_engine(EngineRequest(), SIZE), ThermalNormalizer())
     fused = pipeline.fuse(frame(pixels, "mono8"), frame(pixels, "mono8"))
     assert fused.pixels.shape == (SIZE.height, SIZE.width, 3)
+
+
+def test_the_presenter_gives_the_fused_plane_its_colours() -> None:
+    thermal = np.zeros((SIZE.height, SIZE.width), np.uint8)
+    thermal[40:80, 60:90] = 250
+    bgr = np.full((SIZE.height, SIZE.width, 3), 200, np.uint8)
+    shown = {
+        style: FusionPipeline(KeepVisible(), ThermalNormalizer(), presenter=Presenter(style))
+        .fuse(frame(thermal, "mono8"), frame(bgr, "bgr8"))
+        .pixels.astype(int)
+        for style in ("natural", "highlight")
+    }
+    assert (shown["natural"] == 200).all()
+    assert (shown["highlight"][50:70, 70:80, 2] > shown["highlight"][50:70, 70:80, 0] + 60).all()
+    assert (shown["highlight"][100:] == 200).all()

@@ -6,7 +6,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from refinefuse_ros.commands.options import add_cameras, add_engine, add_json, add_steady, engine_request, print_json
+from refinefuse_ros.commands.options import (
+    add_cameras,
+    add_engine,
+    add_json,
+    add_steady,
+    add_style,
+    engine_request,
+    print_json,
+)
 
 SUMMARY = "fuse an image, a folder (matched by name) or a video"
 
@@ -17,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, help="fused image, folder or .mp4: the same kind as the input"
     )
     add_steady(parser)
+    add_style(parser)
     add_json(parser)
     add_engine(parser)
 
@@ -30,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
         options.output,
         engine_request(options),
         steady=options.steady,
+        style=options.style,
         quiet=options.json,
     )
     if options.json:

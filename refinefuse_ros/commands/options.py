@@ -11,6 +11,7 @@ from typing import Any
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.presentation import STYLES
 
 
 class UsageError(UserError):
@@ -31,6 +32,15 @@ def add_bag_topics(verb: argparse.ArgumentParser) -> None:
 
 def add_steady(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--steady", action="store_true", help="average a video's noise where neither camera changes")
+
+
+def add_style(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--style",
+        default=STYLES[0],
+        choices=STYLES,
+        help="RGB's colours, warm objects tinted, thermal colours, or none (default: %(default)s)",
+    )
 
 
 def add_json(verb: argparse.ArgumentParser) -> None:

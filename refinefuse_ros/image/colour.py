@@ -159,9 +159,8 @@ def join_luma(luma: np.ndarray, chroma: np.ndarray | None, encoding: str) -> np.
     """
     if encoding == "mono8":
         return luma
-    if encoding not in _FROM_YCRCB:
-        raise ValueError(f"fused image encoding '{encoding}' is not supported; choose bgr8, rgb8 or mono8.")
     if chroma is None:
+        _check_fused(encoding)
         return cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR)
     if chroma.shape[:2] != luma.shape:
         raise ValueError(
@@ -169,7 +168,22 @@ def join_luma(luma: np.ndarray, chroma: np.ndarray | None, encoding: str) -> np.
             "give both from the same frame."
         )
     cv2.insertChannel(luma, chroma, 0)
-    return cv2.cvtColor(chroma, _FROM_YCRCB[encoding])
+    return from_ycrcb(chroma, encoding)
+
+
+def from_ycrcb(ycrcb: np.ndarray, encoding: str) -> np.ndarray:
+    """Return Y, Cr and Cb, uint8 HxWx3, as uint8 HxWx3 in `bgr8` or `rgb8`.
+
+    Raises:
+        ValueError: the encoding is neither.
+    """
+    _check_fused(encoding)
+    return cv2.cvtColor(ycrcb, _FROM_YCRCB[encoding])
+
+
+def _check_fused(encoding: str) -> None:
+    if encoding not in _FROM_YCRCB:
+        raise ValueError(f"fused image encoding '{encoding}' is not supported; choose bgr8, rgb8 or mono8.")
 
 
 def _check(encoding: str, an: str, accepted: tuple[str, ...], others: dict[str, PixelFormat], what: str) -> None:

@@ -28,6 +28,7 @@ from refinefuse_ros.errors import UserError, in_words
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.presentation import Presenter
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.nodes.diagnostics import FusionDiagnostics, Look
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
@@ -118,6 +119,7 @@ class FusionNode(LifecycleNode):
             settings.fused.encoding,
             self._monitor.stages,
             Steadier() if settings.fused.steady else None,
+            Presenter(settings.fused.style),
         )
         return TransitionCallbackReturn.SUCCESS
 
@@ -408,6 +410,7 @@ class FusionNode(LifecycleNode):
         self._settings = self._declared.read_live(self._settings)
         self._pairing.reconfigure(self._settings.sync.settings())
         self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization_config())
+        self._pipeline.presenter = Presenter(self._settings.fused.style)
         for name in self._declared.needing_reconfigure(changed):
             self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")
 

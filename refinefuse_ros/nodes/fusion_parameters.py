@@ -11,6 +11,7 @@ from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES
 from refinefuse_ros.image.codec import MAX_PIXELS
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import CAMERA_SCALES, NormalizationConfig
+from refinefuse_ros.image.presentation import STYLES
 from refinefuse_ros.image.sensor_view import FLIPS, Crop, SensorView
 from refinefuse_ros.nodes.parameters import parameter
 from refinefuse_ros.stream.clocks import LONGEST_INTERVAL_MS
@@ -296,6 +297,13 @@ class FusedParameters:
     encoding: str = parameter("bgr8", "Encoding of fused/image_raw.", choices=("bgr8", "rgb8"))
     steady: bool = parameter(
         False, "Average noise over up to four frames wherever neither camera changed by more than 2 grey levels."
+    )
+    style: str = parameter(
+        "natural",
+        "natural shows the RGB camera's colours, highlight also tints warm objects, palette shows thermal colours, grey"
+        " none.",
+        choices=STYLES,
+        live=True,
     )
     jpeg_quality: int = parameter(90, "Quality of fused/image_raw/compressed.", unit="%", between=(1, 100), live=True)
 
