@@ -105,7 +105,7 @@ def test_doubles_become_floats(big_endian):
     pixels = np.array([[20.5, np.nan, 1e300], [-3.25, 0.0, 36.6]], ">f8" if big_endian else "<f8")
     decoded, encoding = decode("64FC1", 2, 3, 24, big_endian, pixels.tobytes())
     assert (encoding, decoded.dtype) == ("32FC1", np.float32)
-    np.testing.assert_array_equal(decoded, np.float32([[20.5, -3.25, -3.25], [-3.25, 0.0, 36.6]]))
+    np.testing.assert_array_equal(decoded, np.float32([[20.5, np.nan, np.inf], [-3.25, 0.0, 36.6]]))
 
 
 def planes(height: int, width: int, step: int, shared: int) -> tuple[np.ndarray, np.ndarray]:
