@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from refinefuse_ros.clips import ClipPairs, ClipTimes, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.image.codec import MalformedImage
@@ -30,9 +31,9 @@ from refinefuse_ros.image.files import (
 from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.presentation import Presenter
-from refinefuse_ros.image.sources import ClipPairs, ImagePair
+from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.steadying import Steadier
-from refinefuse_ros.image.video import Mp4Writer, VideoReader
+from refinefuse_ros.image.video import Mp4Writer
 from refinefuse_ros.pipeline import FusionPipeline, check_rgb
 from refinefuse_ros.progress import progress
 from refinefuse_ros.stream.timing import NS_PER_S
@@ -143,17 +144,18 @@ class OfflineFuser:
 
     def fuse_still(self, pair: ImagePair) -> np.ndarray:
         """The fused image, (H, W, 3) uint8 BGR at the RGB image's size; the thermal one is normalised alone."""
-        return next(self._fuse([pair], None))
+        _, fused = next(self._fuse([pair], None))
+        return fused
 
-    def fuse_clip(self, pairs: Iterable[ImagePair]) -> Iterator[np.ndarray]:
-        """As `fuse_still`, for the frames of one video: the thermal range goes on from frame to frame."""
+    def fuse_clip(self, pairs: Iterable[ImagePair]) -> Iterator[tuple[ImagePair, np.ndarray]]:
+        """Each pair of one video with its fused image, as of `fuse_still`; the thermal range goes on between frames."""
         return self._fuse(pairs, Steadier() if self._steady else None)
 
     def close(self) -> None:
         if self.engine is not None:
             self.engine.close()
 
-    def _fuse(self, pairs: Iterable[ImagePair], steadier: Steadier | None) -> Iterator[np.ndarray]:
+    def _fuse(self, pairs: Iterable[ImagePair], steadier: Steadier | None) -> Iterator[tuple[ImagePair, np.ndarray]]:
         normalizer = ThermalNormalizer()
         stamp_ns = 0
         for pair in pairs:
@@ -163,7 +165,7 @@ class OfflineFuser:
             if self.engine is None:
                 self.engine = EngineHost(self._request, rgb.size)
             pipeline = FusionPipeline(self.engine, normalizer, steadier=steadier, presenter=self._presenter)
-            yield pipeline.fuse(thermal, rgb).pixels
+            yield pair, pipeline.fuse(thermal, rgb).pixels
             stamp_ns += round(pair.period_s * NS_PER_S)
 
 
@@ -197,32 +199,23 @@ def _fuse_clip(clip: PairedFiles, output: Path, fuser: OfflineFuser, skipped: li
     Raises:
         SourceError: there is none, or they cannot be fused.
     """
-    frame_count, rate_hz = probe_clip(clip)
+    times = probe_clip(clip)
     output.parent.mkdir(parents=True, exist_ok=True)
     fused = 0
+    seconds = 0.0
+    pairs = progress(ClipPairs([clip]), f"fusing {clip.name}", len(times.rgb_s), quiet)
     try:
-        with Mp4Writer(output, rate_hz) as writer:
-            for pixels in fuser.fuse_clip(progress(ClipPairs([clip]), f"fusing {clip.name}", frame_count, quiet)):
-                writer.write(pixels)
+        with Mp4Writer(output, 1 / (times.rgb_period_s or 1.0)) as writer:
+            for pair, pixels in fuser.fuse_clip(pairs):
+                writer.write(pixels, pair.period_s)
                 fused += 1
+                seconds += pair.period_s
     except MalformedImage as error:
         raise SourceError(f"{clip.rgb}: {error}") from error
     if fused == 0:
         raise SourceError(f"{clip.thermal} and {clip.rgb} hold no frame; check that the videos play.")
-    note_left_over_frames([clip.thermal, clip.rgb], fused, skipped)
+    note_left_over_frames(clip, times, fused, seconds, skipped)
     return fused
-
-
-def probe_clip(clip: PairedFiles) -> tuple[int, float]:
-    """How many frames the RGB video says it has, and its rate, Hz.
-
-    Raises:
-        SourceError: one of the two cannot be read.
-    """
-    thermal, rgb = VideoReader(clip.thermal), VideoReader(clip.rgb)
-    thermal.close()
-    rgb.close()
-    return rgb.frame_count, rgb.rate_hz
 
 
 def note_partnerless(sources: list[Path], found: MatchedSources, skipped: list[str]) -> None:
@@ -241,15 +234,31 @@ def note_partnerless(sources: list[Path], found: MatchedSources, skipped: list[s
                 )
 
 
-def note_left_over_frames(videos: list[Path], used: int, skipped: list[str]) -> None:
-    """A sentence for each video of which frames are left over."""
-    for video in videos:
-        reader = VideoReader(video)
-        frame_count = reader.frame_count
-        reader.close()
-        if frame_count > used:
-            note_skipped(
-                f"{video} says it has {frame_count} frames but only the first {used} were used: it, or a video it"
-                " goes with, ends there; check that they are of the same take.",
-                skipped,
-            )
+def note_left_over_frames(clip: PairedFiles, times: ClipTimes, pairs: int, seconds: float, skipped: list[str]) -> None:
+    """A sentence for each of a clip's videos of which frames are left over.
+
+    Args:
+        clip, times: the two videos.
+        pairs: how many pairs there were.
+        seconds: how long they last, s.
+        skipped: takes the sentences.
+    """
+    until = times.rgb_until(seconds)
+    note_rest(clip.thermal, len(times.thermal_s), times.thermal_used(seconds), skipped)
+    note_rest(clip.rgb, len(times.rgb_s), until, skipped)
+    if until > pairs:
+        note_skipped(
+            f"{clip.rgb} has {until - pairs} frame(s) for which there is no thermal one near in time; check that"
+            f" {clip.thermal} is of the same take and has no gaps.",
+            skipped,
+        )
+
+
+def note_rest(video: Path, frame_count: int, used: int, skipped: list[str]) -> None:
+    """A sentence for a video that goes on after the frames that were used."""
+    if frame_count > used:
+        note_skipped(
+            f"{video} says it has {frame_count} frames but only the first {used} were used: it, or a video it"
+            " goes with, ends there; check that they are of the same take.",
+            skipped,
+        )

@@ -16,11 +16,12 @@ from refinefuse_ros.resources import sha256_of, shared_path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "refinefuse_ros").rglob("*.py"))
-OUTSIDE = ("nodes", "evaluation", "training", "recordings", "offline")
+OUTSIDE = ("nodes", "evaluation", "training", "recordings", "offline", "clips")
 ABOVE = {
     "nodes": ("evaluation", "training"),
     "evaluation": ("nodes", "training"),
     "recordings": ("nodes", "evaluation", "training", "offline", "pipeline", "engine"),
+    "clips": ("nodes", "evaluation", "training", "recordings", "offline", "pipeline", "engine"),
     "pipeline": OUTSIDE,
     "engine": (*OUTSIDE, "pipeline"),
     "network": (*OUTSIDE, "pipeline", "image", "stream"),

@@ -50,7 +50,8 @@ def _record_live(options: argparse.Namespace) -> None:
 
 
 def _record_source(options: argparse.Namespace) -> None:
-    from refinefuse_ros.image.sources import SyntheticPairs, open_folder, open_pairs
+    from refinefuse_ros.clips import open_folder, open_pairs
+    from refinefuse_ros.image.sources import SyntheticPairs
     from refinefuse_ros.recordings.making import write_bag
 
     refuse(options, "a recording of a source", "thermal_topic", "rgb_topic", "fused_topic")

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from refinefuse_ros.clips import open_folder
 from refinefuse_ros.engine.base import Engine
 from refinefuse_ros.engine.manifest import Comparison
 from refinefuse_ros.errors import UserError
@@ -18,7 +19,7 @@ from refinefuse_ros.image.alignment import fit_to
 from refinefuse_ros.image.colour import split_luma
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
-from refinefuse_ros.image.sources import ImagePair, open_folder
+from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.synthetic import SyntheticScene
 
 Item = TypeVar("Item")

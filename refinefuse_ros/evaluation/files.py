@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from refinefuse_ros.clips import ClipPairs, ClipTimes, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.evaluation.metrics import MIN_SIDE
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
@@ -27,9 +28,9 @@ from refinefuse_ros.image.files import (
 )
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
-from refinefuse_ros.image.sources import ClipPairs, ImagePair
+from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.video import VideoReader
-from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_skipped, probe_clip, read_stills
+from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_rest, note_skipped, read_stills
 from refinefuse_ros.pipeline import align_thermal
 from refinefuse_ros.progress import progress
 from refinefuse_ros.stream.timing import NS_PER_S
@@ -49,8 +50,8 @@ def evaluate_files(
     """Score fused images against their sources.
 
     Args:
-        thermal, rgb: two images, two videos matched frame by frame, or two folders of either matched by name. A
-            thermal image of another size than the RGB image's is stretched to it, one that is not 8 bit is
+        thermal, rgb: two images, two videos matched by the times of their frames, or two folders of either matched by
+            name. A thermal image of another size than the RGB image's is stretched to it, one that is not 8 bit is
             normalised, as for fusing; an 8-bit one is scored as it is stored.
         fused: what was fused before: an image, a video, or a folder with the same names, of the RGB image's size.
         requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
@@ -144,11 +145,11 @@ class _Source:
         self._lenient = lenient
         self._skipped = skipped
         self._quiet = quiet
-        self._lengths: dict[str, int] = {}
+        self._times: dict[str, ClipTimes] = {}
         for clip in found.clips:
             with self._leaving_out():
-                self._lengths[clip.name], _ = probe_clip(clip)
-        self.expected = len(found.stills) + sum(self._lengths.values())
+                self._times[clip.name] = probe_clip(clip)
+        self.expected = len(found.stills) + sum(len(times.rgb_s) for times in self._times.values())
 
     def pairs(self) -> Iterator[PreparedPair]:
         """Stills, then clip after clip.
@@ -167,22 +168,26 @@ class _Source:
             yield prepared
         start_s = 0.0
         for clip in self._found.clips:
-            if clip.name in self._lengths:
+            if clip.name in self._times:
                 with self._leaving_out():
                     start_s = yield from self._clip(clip, start_s)
 
     def _clip(self, clip: PairedFiles, start_s: float) -> Generator[PreparedPair, None, float]:
         """Its frames, which begin at `start_s` of the source; returns where the next clip does."""
         fused = self._fused_clips.get(clip.name)
-        given = ({self._label: frame} for frame in VideoReader(fused)) if fused else iter(dict, None)
-        images = progress(ClipPairs([clip]), f"scoring {clip.name}", self._lengths[clip.name], self._quiet)
+        reader = VideoReader(fused) if fused else None
+        given = ({self._label: frame} for frame in reader) if reader else iter(dict, None)
+        times = self._times[clip.name]
+        images = progress(ClipPairs([clip]), f"scoring {clip.name}", len(times.rgb_s), self._quiet)
         count, seconds = 0, start_s
         normalizer = ThermalNormalizer()
         for pair, beside in zip(images, given, strict=False):
             yield _prepare(f"{clip.name} frame {count}", seconds, pair, beside, count == 0, normalizer)
             count += 1
             seconds += pair.period_s
-        note_left_over_frames([clip.thermal, clip.rgb, *([fused] if fused else [])], count, self._skipped)
+        note_left_over_frames(clip, times, count, seconds - start_s, self._skipped)
+        if reader:
+            note_rest(fused, reader.frame_count, count, self._skipped)
         return seconds
 
     @contextmanager

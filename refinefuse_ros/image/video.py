@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -19,8 +19,13 @@ from refinefuse_ros.image.codec import MalformedImage, check_pixels
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.frame import ImageSize
 
+if TYPE_CHECKING:
+    import av
+
 # FFmpeg's codes for grey of so many bits, low byte first, of which OpenCV leaves 8.
 _DEEP_GREY: Final = frozenset(b"Y1\0" + bytes([bits]) for bits in (9, 10, 12, 14, 16))
+# Times in a written video are whole multiples of this, s: the clock of MPEG, which all usual periods fit.
+_TICK_S = Fraction(1, 90_000)
 
 
 class VideoReader:
@@ -68,6 +73,25 @@ class VideoReader:
                 return
             yield pixels
 
+    def timed(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Each frame with the time at which it is shown: s since the first one's, strictly ascending.
+
+        A frame without a time, or with one that steps back, is taken to come a period after the one before.
+        """
+        if self.encoding == "mono16":  # these are not read by OpenCV, which tells the time of the others
+            yield from zip(frame_times(self.path), self, strict=False)
+            return
+        first_s = last_s = None
+        for pixels in self:
+            seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if first_s is None:
+                first_s = seconds
+            seconds -= first_s
+            if last_s is not None and seconds <= last_s:
+                seconds = last_s + 1 / self.rate_hz
+            last_s = seconds
+            yield seconds, pixels
+
     def close(self) -> None:
         self._capture.release()
 
@@ -88,11 +112,36 @@ class VideoReader:
                 yield rows[:, : plane.width].astype(np.uint16)
 
 
+def frame_times(path: Path) -> list[float]:
+    """When the frames of a video are shown, by its container: s since the first one's, ascending. Decodes nothing.
+
+    Raises:
+        SourceError: it is not a readable video.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            marks = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+            rate_hz = stream.average_rate or stream.guessed_rate or 30
+            if None in marks:
+                return [float(index / rate_hz) for index in range(len(marks))]
+            marks.sort()
+            return [float((mark - marks[0]) * stream.time_base) for mark in marks]
+    except (av.FFmpegError, IndexError) as error:
+        raise SourceError(f"{path} is not a readable video ({one_line(error)}); check that it plays.") from error
+
+
 class Mp4Writer:
     """Writes H.264 MP4 (yuv420p, index at the front): what browsers and phones play.
 
     The file appears under its name only when `close` (or the with block's normal end) finished it: an interrupted
     recording leaves nothing that looks whole. H.264's yuv420p takes even sides only; an odd last column or row is cut.
+
+    Args:
+        rate_hz: of the frames; of those that are written with a time of their own, about.
 
     Raises:
         OSError: the file cannot be written, or FFmpeg cannot encode such pictures.
@@ -105,9 +154,14 @@ class Mp4Writer:
         self._options = {"crf": str(quality_crf), "preset": preset}
         self._container = None
         self._stream = None
+        self._shown_until = Fraction(0)  # by the frames written so far, s
+        self._durations: dict[int, int] = {}  # of the frames in the encoder, by their beginning, in ticks
 
-    def write(self, bgr: np.ndarray) -> None:
-        """Append one (H, W, 3) uint8 BGR frame; the first one sets the size."""
+    def write(self, bgr: np.ndarray, shown_s: float | None = None) -> None:
+        """Append one (H, W, 3) uint8 BGR frame, shown for `shown_s` seconds, or a period of the rate.
+
+        The first one sets the size.
+        """
         import av  # here, because a node that writes no video needs no FFmpeg
 
         with self._ffmpegs_errors():
@@ -116,9 +170,14 @@ class Mp4Writer:
                 self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
                 self._stream.height, self._stream.width = (side // 2 * 2 for side in bgr.shape[:2])
                 self._stream.pix_fmt = "yuv420p"
+                self._stream.codec_context.time_base = _TICK_S
             pixels = np.ascontiguousarray(bgr[: self._stream.height, : self._stream.width])
             frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
-            self._container.mux(self._stream.encode(frame))
+            begin = round(self._shown_until / _TICK_S)
+            self._shown_until += 1 / self._rate if shown_s is None else Fraction(shown_s)
+            frame.pts, frame.time_base = begin, _TICK_S
+            self._durations[begin] = round(self._shown_until / _TICK_S) - begin
+            self._mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Finish the file, or drop it when that fails. A writer that was given no frame leaves no file."""
@@ -126,7 +185,7 @@ class Mp4Writer:
             return
         try:
             with self._ffmpegs_errors():
-                self._container.mux(self._stream.encode())
+                self._mux(self._stream.encode())
                 self._container.close()
             self._partial.replace(self.path)
         except BaseException:
@@ -141,6 +200,11 @@ class Mp4Writer:
                 self._container.close()
             self._container = None
         self._partial.unlink(missing_ok=True)
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts)  # the encoder would guess the last one's by the rate
+            self._container.mux(packet)
 
     @contextmanager
     def _ffmpegs_errors(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """Two cameras without hardware: publishes a pair source as thermal and RGB topics, at its own pace.
 
-Both images of a pair carry the same stamp, the moment of the tick that published them. One thread reads the source and
+Both images of a pair carry the same stamp, the moment of the tick that published them. A thermal image that serves
+several RGB images is published once, as by a slower camera. One thread reads the source and
 prepares messages ahead, another publishes them in time.
 """
 
@@ -20,10 +21,11 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
 
+from refinefuse_ros.clips import open_folder, open_pairs
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.frame import Frame, ImageSize
-from refinefuse_ros.image.sources import ImagePair, PairSource, SyntheticPairs, open_folder, open_pairs
+from refinefuse_ros.image.sources import ImagePair, PairSource, SyntheticPairs
 from refinefuse_ros.nodes.diagnostics import status
 from refinefuse_ros.nodes.messages import header, pinhole_camera_info, to_image
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
@@ -36,10 +38,15 @@ PREPARED_AHEAD = 2
 
 @dataclass(frozen=True)
 class Prepared:
-    """A pair's messages with their publishers, in publishing order, and the time until the next pair."""
+    """A pair's messages with their publishers, in publishing order, and the time until the next pair.
+
+    Attributes:
+        has_thermal: whether the thermal image is among them; not one that was published with an earlier pair.
+    """
 
     messages: list[tuple[Publisher, Image | CameraInfo]]
     period_s: float
+    has_thermal: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class CameraPlayer(Node):
             raise StartError(str(error)) from error
         self._thermal = self._camera_publishers("thermal")
         self._rgb = self._camera_publishers("rgb")
-        self._published = 0
+        self._published = self._thermal_published = 0
         self._late = 0
         self._done = False
         self.finished = False
@@ -161,21 +168,21 @@ class CameraPlayer(Node):
                 return
 
     def _prepare(self, pair: ImagePair) -> Prepared:
-        """The pair's four messages, still without a stamp."""
+        """The pair's messages, still without a stamp."""
         thermal, encoding = pair.thermal, pair.thermal_encoding
         if self._settings.thermal_encoding == "mono16":
             thermal, encoding = pair.thermal_counts()
-        frames = (
-            (self._rgb, Frame(0, self._settings.rgb_frame_id, "bgr8", pair.rgb)),
-            (self._thermal, Frame(0, self._settings.thermal_frame_id, encoding, thermal)),
-        )
+        frames = [(self._rgb, Frame(0, self._settings.rgb_frame_id, "bgr8", pair.rgb))]
+        if not pair.thermal_reused:
+            frames.append((self._thermal, Frame(0, self._settings.thermal_frame_id, encoding, thermal)))
         images, infos = [], []  # images first: a camera's info is no news, the other camera's image is waited for
         for (image_publisher, info_publisher), frame in frames:
             info = pinhole_camera_info(frame.size)
             info.header = header(frame)
             images.append((image_publisher, to_image(frame)))
             infos.append((info_publisher, info))
-        return Prepared([*images, *infos], 1 / self._settings.rate_hz if self._settings.rate_hz else pair.period_s)
+        period_s = 1 / self._settings.rate_hz if self._settings.rate_hz else pair.period_s
+        return Prepared([*images, *infos], period_s, not pair.thermal_reused)
 
     def _publish(self, prepared: Prepared) -> None:
         stamp = self.get_clock().now().to_msg()
@@ -183,12 +190,13 @@ class CameraPlayer(Node):
             message.header.stamp = stamp
             publisher.publish(message)
         self._published += 1
+        self._thermal_published += prepared.has_thermal
 
     def _publish_diagnostics(self) -> None:
         playing = "finished" if self._done else ("playing" if self._published else "waiting for subscribers")
         values = {
             "source": self._source.description,
-            "thermal_published": self._published,
+            "thermal_published": self._thermal_published,
             "rgb_published": self._published,
             "late_pairs": self._late,
             "finished": self._done,

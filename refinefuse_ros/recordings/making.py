@@ -70,7 +70,7 @@ def write_bag(
         rgb_encoding: one of RGB_ENCODINGS; jpeg makes CompressedImage messages.
         seconds: length of the recording, for which the source is repeated; None takes it once.
         thermal_rate_hz: the thermal camera's own rate, Hz: each of its frames shows the newest pair; None sends one
-            frame with each pair.
+            frame with each pair that brings a new one.
         thermal_offset_ms: added to the thermal stamps (not to the recording times), ms.
         start_ns: stamp of the first pair, ns.
 
@@ -137,7 +137,8 @@ def _schedule(source: PairSource, seconds: float | None, thermal_rate_hz: float 
     for pair, begin_ns, end_ns in _timed(source, seconds):
         yield _Shot(Stream.RGB, pair, begin_ns, end_ns)
         if thermal_rate_hz is None:
-            yield _Shot(Stream.THERMAL, pair, begin_ns, end_ns)
+            if not pair.thermal_reused:
+                yield _Shot(Stream.THERMAL, pair, begin_ns, end_ns)
             continue
         while (tick_ns := round(ticks * NS_PER_S / thermal_rate_hz)) < end_ns:
             yield _Shot(Stream.THERMAL, pair, tick_ns, end_ns)

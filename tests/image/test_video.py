@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
+from refinefuse_ros.clips import ClipPairs
 from refinefuse_ros.image.files import PairedFiles, SourceError
-from refinefuse_ros.image.sources import ClipPairs
-from refinefuse_ros.image.video import Mp4Writer, VideoReader
+from refinefuse_ros.image.video import Mp4Writer, VideoReader, frame_times
 
 FRAME = np.full((48, 64, 3), 90, np.uint8)
 
@@ -72,6 +71,15 @@ def test_a_thermal_video_of_16_bits_is_paired_in_its_counts(tmp_path: Path):
     assert [pair.thermal_encoding for pair in pairs] == ["mono16", "mono16"]
     np.testing.assert_array_equal([pair.thermal for pair in pairs], counts)
     assert all(pair.rgb.shape == (48, 64, 3) for pair in pairs)
+
+
+def test_each_frame_is_shown_as_long_as_asked(tmp_path: Path):
+    with Mp4Writer(tmp_path / "a.mp4", 10.0) as writer:
+        for shown_s in (0.1, 0.25, 0.05, 0.1):
+            writer.write(FRAME, shown_s)
+    reader = VideoReader(tmp_path / "a.mp4")
+    assert [seconds for seconds, _ in reader.timed()] == pytest.approx([0, 0.1, 0.35, 0.4])
+    assert frame_times(tmp_path / "a.mp4") == pytest.approx([0, 0.1, 0.35, 0.4])
 
 
 def test_an_interrupted_video_leaves_nothing(tmp_path: Path):

@@ -12,6 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
+from refinefuse_ros.image.video import Mp4Writer
 from refinefuse_ros.nodes.messages import to_ns
 
 pytestmark = pytest.mark.integration
@@ -50,6 +51,22 @@ def test_plays_a_folder_in_order_at_its_rate_with_camera_infos(rig, tmp_path) ->
     finished = rig.spin_until(lambda: rig.statuses.get("/camera_player: playback", {}).get("finished") == "True", 5)
     assert finished
     assert rig.statuses["/camera_player: playback"]["rgb_published"] == "8"
+
+
+def test_a_slower_thermal_video_is_published_as_a_slower_camera(rig, tmp_path) -> None:
+    for camera, rate_hz in (("thermal", 10), ("rgb", 30)):
+        (tmp_path / camera).mkdir()
+        with Mp4Writer(tmp_path / camera / "a.mp4", rate_hz) as writer:
+            for index in range(rate_hz):
+                writer.write(np.full((48, 64, 3), 5 * index, np.uint8))
+    received: dict[str, list] = {"thermal": [], "rgb": []}
+    for camera, messages in received.items():
+        rig.node.create_subscription(Image, f"{camera}/image_raw", messages.append, QoSProfile(depth=50))
+    rig.start("camera_player", source=str(tmp_path), loop=False, wait_for_subscribers=1)
+    assert rig.spin_until(lambda: len(received["rgb"]) == 30), rig.output()
+    assert rig.spin_until(lambda: rig.statuses.get("/camera_player: playback", {}).get("finished") == "True", 5)
+    assert len(received["thermal"]) == 10
+    assert rig.statuses["/camera_player: playback"]["thermal_published"] == "10"
 
 
 def test_a_source_that_cannot_be_played_is_one_sentence(rig) -> None:

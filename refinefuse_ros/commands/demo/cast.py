@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from refinefuse_ros.image.sources import SYNTHETIC_RATE_HZ, open_folder
+from refinefuse_ros.clips import open_folder
+from refinefuse_ros.image.sources import SYNTHETIC_RATE_HZ
 from refinefuse_ros.recordings.replaying import replay_of
 
 SENT_TIMES = "sent_times.json"
