@@ -63,6 +63,8 @@ _STEP: Final = 0.05
 _BEYOND_ENDS: Final = 0.1
 _QUANTILES: Final = 50
 _FEW_LEVELS: Final = 32.0
+# Fewer are no scene but a flat picture and its noise, and are left as they are.
+_FLAT_LEVELS: Final = 8.0
 _ENOUGH_LEVELS: Final = 42.0
 # Of an 8-bit frame the range is that of all but this share of the pixels at either end.
 _STRAY_8_BIT: Final = 0.001
@@ -316,7 +318,7 @@ _AS_IT_IS: Final = _Curve(0.0, 0.0, 255.0, 255.0, 127.5)
 def _target_8_bit(ordered: np.ndarray) -> _Curve:
     low, high = (float(ordered[round(share * (ordered.size - 1))]) for share in (_STRAY_8_BIT, 1 - _STRAY_8_BIT))
     spread = min((_ENOUGH_LEVELS - (high - low)) / (_ENOUGH_LEVELS - _FEW_LEVELS), 1.0)
-    if spread <= 0:
+    if spread <= 0 or high - low < _FLAT_LEVELS:
         return _AS_IT_IS
     black = min(max((low + high - _FEW_LEVELS) / 2, 0.0), 255.0 - _FEW_LEVELS) if high - low < _FEW_LEVELS else low
     white = max(high, black + _FEW_LEVELS)
