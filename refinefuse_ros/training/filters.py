@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,11 +12,23 @@ from torch.nn import functional as F
 
 __all__ = ["gaussian_blur", "gaussian_valid", "sobel"]
 
+# Constants are made once for each size: a step of training makes dozens of each, in a dozen small kernels apiece, and
+# what is copied to a GPU at every step cannot be part of a CUDA graph.
+_KEPT = 64
+
 
 def sobel(x: Tensor) -> Tensor:
     """Horizontal and vertical Sobel gradients of (N, 1, H, W) as (N, 2, H, W); the edge is repeated."""
-    kernel = x.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.stack((kernel, kernel.T))[:, None])
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), _sobel_kernels(x.dtype, x.device))
+
+
+@lru_cache(_KEPT)
+@torch.inference_mode(
+    False
+)  # a validation may be the first that asks; training could not differentiate past its tensor
+def _sobel_kernels(dtype: torch.dtype, device: torch.device) -> Tensor:
+    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], dtype=dtype, device=device)
+    return torch.stack((kernel, kernel.T))[:, None]
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
@@ -23,19 +36,23 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
 
     As two matrix products: for wide kernels on one channel that is faster on a CPU than convolutions.
     """
-    rows, columns = (_blur_matrix(side, sigma, x) for side in x.shape[-2:])
+    rows, columns = (_blur_matrix(side, sigma, x.dtype, x.device) for side in x.shape[-2:])
     return rows @ x @ columns.T
 
 
-def _blur_matrix(side: int, sigma: float, like: Tensor) -> Tensor:
+@lru_cache(_KEPT)
+@torch.inference_mode(
+    False
+)  # a validation may be the first that asks; training could not differentiate past its tensor
+def _blur_matrix(side: int, sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(side, side) matrix whose row i holds the Gaussian's weights of all pixels in the blurred pixel i."""
     half = min(math.ceil(3.0 * sigma), side - 1)
-    offsets = torch.arange(-half, half + 1, device=like.device)
-    weights = torch.exp(-0.5 * (offsets / sigma).square()).to(like.dtype)
-    centres = torch.arange(side, device=like.device)[:, None]
+    offsets = torch.arange(-half, half + 1, device=device)
+    weights = torch.exp(-0.5 * (offsets / sigma).square()).to(dtype)
+    centres = torch.arange(side, device=device)[:, None]
     neighbours = (centres + offsets).abs()
     neighbours = (side - 1) - ((side - 1) - neighbours).abs()  # mirrored without repeating the edge pixel
-    matrix = like.new_zeros(side, side)
+    matrix = torch.zeros(side, side, dtype=dtype, device=device)
     return matrix.scatter_add_(1, neighbours, (weights / weights.sum()).expand(side, -1))
 
 
@@ -44,14 +61,18 @@ def gaussian_valid(x: Tensor, size: int) -> Tensor:
 
     As two matrix products, like `gaussian_blur`.
     """
-    rows, columns = (_window_matrix(side, size, x) for side in x.shape[-2:])
+    rows, columns = (_window_matrix(side, size, x.dtype, x.device) for side in x.shape[-2:])
     return rows @ x @ columns.T
 
 
-def _window_matrix(side: int, size: int, like: Tensor) -> Tensor:
+@lru_cache(_KEPT)
+@torch.inference_mode(
+    False
+)  # a validation may be the first that asks; training could not differentiate past its tensor
+def _window_matrix(side: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(side - size + 1, side) matrix whose row i holds the window's weights of the pixels from i on."""
-    offsets = torch.arange(size, device=like.device)
-    weights = torch.exp(-0.5 * ((offsets - (size - 1) / 2) / (size / 5)).square()).to(like.dtype)
-    starts = torch.arange(side - size + 1, device=like.device)[:, None]
-    matrix = like.new_zeros(len(starts), side)
+    offsets = torch.arange(size, device=device)
+    weights = torch.exp(-0.5 * ((offsets - (size - 1) / 2) / (size / 5)).square()).to(dtype)
+    starts = torch.arange(side - size + 1, device=device)[:, None]
+    matrix = torch.zeros(len(starts), side, dtype=dtype, device=device)
     return matrix.scatter_(1, starts + offsets, (weights / weights.sum()).expand(len(starts), -1))

@@ -1,0 +1,35 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The filters' constants are kept between calls, and serve every mode of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from refinefuse_ros.training.filters import gaussian_blur, gaussian_valid, sobel
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [sobel, lambda x: gaussian_blur(x, 1.75), lambda x: gaussian_valid(x, 7)],
+    ids=["sobel", "gaussian_blur", "gaussian_valid"],
+)
+def test_what_a_validation_asked_for_first_trains_afterwards(apply: Callable[[Tensor], Tensor]) -> None:
+    picture = torch.rand(1, 1, 37, 29)  # a size that no other test has
+    with torch.inference_mode():
+        expected = apply(picture).clone()
+    trained = picture.requires_grad_()
+    found = apply(trained)
+    found.square().sum().backward()
+    torch.testing.assert_close(found.detach(), expected)
+    assert trained.grad is not None
+    assert trained.grad.abs().sum() > 0
+
+
+def test_the_same_size_in_another_type_has_weights_of_its_own() -> None:
+    picture = torch.rand(1, 1, 31, 23)
+    assert gaussian_blur(picture, 2.0).dtype == torch.float32
+    assert gaussian_blur(picture.double(), 2.0).dtype == torch.float64
