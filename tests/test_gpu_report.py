@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from gpu_report import Check, Goal, GpuReport, goals_of
-from refinefuse_ros.commands.bench.report import BenchEntry, BenchReport
+from refinefuse_ros.commands.bench.report import BenchEntry, BenchReport, Unavailable
 from refinefuse_ros.commands.bench.timing import Spread
 from refinefuse_ros.machine import Machine, Software
 
@@ -106,3 +106,9 @@ def test_what_is_no_number_does_not_cost_the_report(tmp_path: Path) -> None:
     found.add("Memory", host=float("nan"))
     found.write(tmp_path)
     assert json.loads((tmp_path / "report.json").read_text())["findings"] == {"Memory": [{"host": "nan"}]}
+
+
+def test_a_bench_in_which_nothing_ran_says_what_did_not() -> None:
+    nothing = bench()
+    nothing.unavailable.append(Unavailable("base", "torch_cuda", ["fp16"], "it is out of memory"))
+    assert "- base by torch_cuda in fp16: it is out of memory" in nothing.to_markdown()

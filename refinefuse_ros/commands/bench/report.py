@@ -116,7 +116,7 @@ class BenchReport:
             " ratios; `x eager, min` is the ratio of the shortest times. `proof` is how far the engine's picture of the"
             " built-in scene is from the reference, in grey levels.",
             *([_BUSY.format(self.load_average[0], self.machine.cores)] if self._was_busy() else []),
-            _table(self._rows()),
+            *([_table(self._rows())] if self.entries else []),
             *(["Did not run:\n\n" + "\n".join(f"- {item}" for item in self.unavailable)] if self.unavailable else []),
             "Measured on:\n\n" + "\n".join(self._provenance_lines()),
         ]
