@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -105,6 +106,7 @@ class FusionDiagnostics:
         self._overhead = LatencyWindow()
         self._latency_beside_engine = LatencyWindow()
         self._offset = LatencyWindow()
+        self._info_mismatches: Counter[Stream] = Counter()
 
     def received(self, stream: Stream, now_ns: int) -> None:
         """A message came."""
@@ -122,6 +124,10 @@ class FusionDiagnostics:
     def stamped(self, stream: Stream, age_ms: float) -> None:
         """A frame was decoded `age_ms` after its stamp by the node's clock."""
         self._age[stream].add(age_ms)
+
+    def info_mismatched(self, stream: Stream) -> None:
+        """An image left without its camera's CameraInfo, which is for images of another size."""
+        self._info_mismatches[stream] += 1
 
     def paired(self, pair: Pair[Any], now_ns: int) -> None:
         self.standby.paired(now_ns)
@@ -222,6 +228,7 @@ class FusionDiagnostics:
         )
         values = {"rate_hz": camera.rate_hz, "since_last_ms": camera.age_ms}
         values |= _latency_values("stamp_to_arrival_ms", self._age[stream].percentiles(), ("p50", "p99"))
+        values["camera_info_mismatches"] = self._info_mismatches[stream]
         return judgement, values
 
 

@@ -315,7 +315,10 @@ class FusionNode(LifecycleNode):
         """Publish under the source frame's stamp and frame_id, with its camera's info; returns the latency, ms."""
         frame = Frame(source.stamp_ns, source.frame_id, fused.encoding, fused.pixels)
         with self._monitor.stages.measure("publish"):
-            info = self._cameras[stream].info_for(source.size)
+            camera = self._cameras[stream]
+            info = camera.info_for(source.size)
+            if camera.info_mismatch:
+                self._monitor.info_mismatched(stream)
             self._outputs.publish(frame, info, self._settings.fused.jpeg_quality)
         now_ns = self._now_ns()
         latency_ms = (now_ns - source.stamp_ns) / NS_PER_MS

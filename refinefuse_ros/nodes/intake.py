@@ -46,7 +46,7 @@ class CameraIntake:
 
     Attributes:
         topics: their resolved names.
-        info_mismatches: how many frames it was left out of.
+        info_mismatch: why its CameraInfo was left out by the last `info_for`, as a clause; empty where it was not.
 
     Args:
         node: who subscribes.
@@ -72,8 +72,7 @@ class CameraIntake:
         self._frames = 0
         self._stream = stream
         self.topics: CameraTopics = camera_topics(node, stream, transport)
-        self.info_mismatches = 0
-        self._info_mismatch = ""
+        self.info_mismatch = ""
         self._suspicion = ""
         self._memory = PictureMemory(knows_flat=stream is Stream.THERMAL)
         self._info: CameraInfo | None = None
@@ -114,20 +113,19 @@ class CameraIntake:
 
     def info_for(self, size: ImageSize) -> CameraInfo | None:
         """The camera's latest CameraInfo, if it speaks of images of this size; None otherwise, or before the first."""
-        info, self._info_mismatch = self._info, ""
+        info, self.info_mismatch = self._info, ""
         if info is not None:
             info = info_of_view(info, self._view)
         if info is None or size_of(info) == size:
             return info
-        self.info_mismatches += 1
         if size_of(info) != ImageSize(0, 0):  # one that says nothing is no contradiction
-            self._info_mismatch = f"{self.topics.info} is for images of {size_of(info)}, not of {size}, and is left out"
+            self.info_mismatch = f"{self.topics.info} is for images of {size_of(info)}, not of {size}, and is left out"
         return None
 
     @property
     def fault(self) -> str:
         """What seems wrong with the camera though its frames are used, as a clause; empty where nothing does."""
-        return self._info_mismatch or self._suspicion.removesuffix(".")
+        return self.info_mismatch or self._suspicion.removesuffix(".")
 
     def ask_for_latched_info(self) -> None:
         """Subscribe a CameraInfo that was published once, before this node was there; to be called now and then.

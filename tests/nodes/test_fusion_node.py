@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo
 
 from refinefuse_ros.engine import host
 from refinefuse_ros.engine.base import Engine, EngineError
@@ -23,7 +24,7 @@ from refinefuse_ros.engine.building import BuildTicket
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.nodes import fusion_node, intake
-from refinefuse_ros.nodes.messages import to_image
+from refinefuse_ros.nodes.messages import pinhole_camera_info, to_image
 from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream
 
@@ -63,9 +64,9 @@ def pairs_settle(node: fusion_node.FusionNode, published: int, failed: int) -> b
     return False
 
 
-def engine_status(node: fusion_node.FusionNode) -> tuple[int, str, dict[str, str]]:
+def status(node: fusion_node.FusionNode, name: str) -> tuple[int, str, dict[str, str]]:
     array = node._monitor.collect(node._look(time.time_ns())).array
-    (status,) = (status for status in array.status if status.name == "/fusion: engine")
+    (status,) = (status for status in array.status if status.name == f"/fusion: {name}")
     return status.level[0], status.message, {pair.key: pair.value for pair in status.values}
 
 
@@ -159,6 +160,28 @@ def test_an_image_of_more_pixels_than_allowed_is_rejected(node) -> None:
     assert pairs_settle(node, published=1, failed=0)
 
 
+def test_a_camera_info_of_another_size_is_left_out_and_counted(node) -> None:
+    fusion_node.start(node)
+    node._cameras[Stream.RGB]._on_info(pinhole_camera_info(ImageSize(64, 64)))
+    fuse_pair(node, 1)
+    assert pairs_settle(node, published=1, failed=0)
+    assert status(node, "rgb camera")[2]["camera_info_mismatches"] == "0"
+    node._cameras[Stream.RGB]._on_info(pinhole_camera_info(ImageSize(128, 128)))
+    for number in (2, 3):
+        fuse_pair(node, number)
+        assert pairs_settle(node, published=number, failed=0)
+    _, message, values = status(node, "rgb camera")
+    assert (message, values["camera_info_mismatches"]) == (
+        "/rgb/camera_info is for images of 128x128, not of 64x64, and is left out.",
+        "2",
+    )
+    assert status(node, "thermal camera")[2]["camera_info_mismatches"] == "0"
+    node._cameras[Stream.RGB]._on_info(CameraInfo())  # says nothing, and contradicts nothing
+    fuse_pair(node, 4)
+    assert pairs_settle(node, published=4, failed=0)
+    assert status(node, "rgb camera")[2]["camera_info_mismatches"] == "2"
+
+
 def test_a_transition_that_fails_in_an_unforeseen_way_says_why(node, monkeypatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(fusion_node, "create_pairing", fail)
@@ -180,13 +203,13 @@ def test_pairs_of_a_size_that_cannot_be_served_fail_with_the_reason_and_cost_no_
     for number in range(7):
         fuse_pair(node, 2 + number, width=96)
         assert pairs_settle(node, published=1, failed=1 + number)
-    level, message, values = engine_status(node)
+    level, message, values = status(node, "engine")
     assert level == Level.ERROR
     assert message.startswith("Images of 96x64 cannot be fused: The GPU is full; use a smaller size; this is tried ag")
     assert (values["size"], values["last_error"]) == ("64x64", message)
     fuse_pair(node, 9)
     assert pairs_settle(node, published=2, failed=7)
-    assert engine_status(node)[:2] == (Level.OK, "The laplacian engine runs.")
+    assert status(node, "engine")[:2] == (Level.OK, "The laplacian engine runs.")
     assert node._monitor.ledger.snapshot().balanced
 
 
@@ -208,11 +231,11 @@ def test_deactivating_stops_the_build_for_which_the_worker_waits(node, monkeypat
         patched.setattr(host, "create_engine", build)
         fuse_pair(node, 1)
         assert building.wait(WAIT_S)
-        level, _, values = engine_status(node)
+        level, _, values = status(node, "engine")
         assert (level, values["build"], values["build_state"]) == (Level.OK, "an engine", "building")
         assert float(values["build_time_s"]) > 0
         assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
-    assert engine_status(node)[2]["build_state"] == "stopped"
+    assert status(node, "engine")[2]["build_state"] == "stopped"
     assert pairs_settle(node, published=0, failed=1)
 
     def create(*arguments: Any, ticket: BuildTicket, **options: Any) -> Engine:
