@@ -40,14 +40,14 @@ def as_parameter(name: str, value: object) -> str:
 
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "zero_stamp": "their stamps are zero; set sync.stamps: arrival, or the driver to stamp them",
-        "duplicate_stamp": "they carry one stamp again and again; restart the driver",
-        "out_of_order": "their stamps go back; check the driver's clock",
+        "zero_stamp": "the stamp is zero; set sync.stamps: arrival, or the driver to stamp its frames",
+        "duplicate_stamp": "the same stamp comes again; restart the driver",
+        "out_of_order": "the stamp goes back; check the driver's clock",
         "frozen": "the picture stands still; wait for a shutter that is closed, or restart the driver",
         "flat": "the picture is flat; wait for a shutter that is closed, or look at the lens",
     }
 )
-"""What to say of frames that were refused, after "frames cannot be used: "; other reasons the node says itself."""
+"""Why a frame was refused, or every one of a camera's, as a clause; other reasons the node says itself."""
 
 
 class LedgerWindow:

@@ -228,7 +228,7 @@ def test_each_fault_is_said_whatever_else_was_said_just_now(rig) -> None:
     for index, (topic, message) in enumerate(malformed_messages().values(), start=first):
         rig.publish(topic, message)
         fuse_pair(rig, index)
-    for said in ("holds 18425 bytes", "has no pixels", "'yuv9000'", "stamps are zero", "no finite pixel"):
+    for said in ("holds 18425 bytes", "has no pixels", "'yuv9000'", "the stamp is zero", "no finite pixel"):
         assert rig.output().count(said) == 1, rig.output()
 
 

@@ -98,7 +98,7 @@ def test_a_camera_without_stamps_is_passed_by_and_paired_by_arrival(rig) -> None
     start(rig, camera_timeout_ms=300.0)
     shown = lambda: int(rig.value("frames", "passed_through") or 0) >= 5  # noqa: E731
     assert stream(rig, shown, lambda now_ns: 0, same), rig.output()
-    assert "their stamps are zero; set sync.stamps: arrival" in message_of(rig, "thermal camera")
+    assert "the stamp is zero; set sync.stamps: arrival" in message_of(rig, "thermal camera")
     set_parameter(rig, "sync.stamps", "arrival")
     paired = lambda: int(rig.value("frames", "pairs_published") or 0) >= 5  # noqa: E731
     assert stream(rig, paired, lambda now_ns: 0, same), rig.output()

@@ -155,7 +155,7 @@ def test_frames_before_the_first_pair_are_no_loss() -> None:
 @pytest.mark.parametrize(
     ("reason", "part"),
     [
-        ("zero_stamp", "their stamps are zero; set sync.stamps: arrival"),
+        ("zero_stamp", "the stamp is zero; set sync.stamps: arrival"),
         ("frozen", "the picture stands still"),
         ("flat", "the picture is flat"),
         ("encoding", "they are refused for their encoding; see what the node says"),
