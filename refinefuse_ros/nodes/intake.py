@@ -19,7 +19,7 @@ from refinefuse_ros.image.sensor_view import SensorView
 from refinefuse_ros.image.standstill import PictureMemory, Sight
 from refinefuse_ros.image.suspicion import suspicion
 from refinefuse_ros.nodes.camera_topics import CameraTopics, camera_topics, silence
-from refinefuse_ros.nodes.messages import info_of_view, to_frame
+from refinefuse_ros.nodes.messages import info_of_view, size_of, to_frame
 from refinefuse_ros.nodes.qos import refused_overrides_in_words
 from refinefuse_ros.pipeline import check_rgb
 from refinefuse_ros.stream.outcome import Stream
@@ -159,11 +159,3 @@ class CameraIntake:
             )
         self._subscriptions.append(subscription)
         return subscription
-
-
-def size_of(info: CameraInfo) -> ImageSize:
-    """The size of the images that a CameraInfo speaks of: its region of interest, or all, binned."""
-    width, height = info.width, info.height
-    if info.roi.width and info.roi.height:
-        width, height = info.roi.width, info.roi.height
-    return ImageSize(width // max(info.binning_x, 1), height // max(info.binning_y, 1))

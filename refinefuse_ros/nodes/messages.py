@@ -87,6 +87,14 @@ def pinhole_camera_info(size: ImageSize, focal_px: float | None = None) -> Camer
     return info
 
 
+def size_of(info: CameraInfo) -> ImageSize:
+    """The size of the images that a CameraInfo speaks of: its region of interest, or all, binned."""
+    width, height = info.width, info.height
+    if info.roi.width and info.roi.height:
+        width, height = info.roi.width, info.roi.height
+    return ImageSize(width // max(info.binning_x, 1), height // max(info.binning_y, 1))
+
+
 def info_of_view(info: CameraInfo, view: SensorView) -> CameraInfo | None:
     """The CameraInfo of what `view` shows of the images that `info` speaks of: with the cropped part as its ROI.
 
@@ -95,9 +103,7 @@ def info_of_view(info: CameraInfo, view: SensorView) -> CameraInfo | None:
     if view.crop == WHOLE and not view.is_turned:
         return info
     binning = max(info.binning_x, 1), max(info.binning_y, 1)
-    part = view.crop.of(
-        ImageSize((info.roi.width or info.width) // binning[0], (info.roi.height or info.height) // binning[1])
-    )
+    part = view.crop.of(size_of(info))
     if part is None or view.is_turned:
         return None
     seen = copy(info)
