@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -166,9 +166,9 @@ def _period_s(times_s: Iterable[float]) -> float:
 
 
 def _clock(times_s: list[float]) -> StreamClock:
-    """A stream that arrives as it is stamped; its longest interval is the longest one that is no pause."""
+    """A stream that arrives as it is stamped; one that only pauses has the longest interval there is."""
     steps_ms = [1000 * (later - earlier) for earlier, later in pairwise(times_s)]
     if not steps_ms:
         return StreamClock()
-    longest_ms = max((step for step in steps_ms if step <= LONGEST_INTERVAL_MS), default=LONGEST_INTERVAL_MS)
-    return StreamClock(FIRST_WATCH_MS, median(steps_ms), longest_ms, 0.0, 0.0)
+    clock = StreamClock.of(steps_ms, [0.0], FIRST_WATCH_MS)
+    return clock if clock.longest_ms is not None else replace(clock, longest_ms=LONGEST_INTERVAL_MS)

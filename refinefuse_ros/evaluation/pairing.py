@@ -89,8 +89,13 @@ class Pairing:
         return len(self._offsets_ns)
 
     def reading(self) -> PairingReading:
-        """The cameras' clocks over the whole recording, and by what frames were paired at its end."""
-        clocks = ClockReading(*(self._clock(self._counts[stream]) for stream in (Stream.THERMAL, Stream.RGB)))
+        """The delays of the whole recording's frames, and by what frames were paired at its end."""
+        clocks = ClockReading(
+            *(
+                StreamClock.of((), (delay_ns / NS_PER_MS for delay_ns in self._counts[stream].delays_ns))
+                for stream in (Stream.THERMAL, Stream.RGB)
+            )
+        )
         return PairingReading(clocks, self._pairing.read(self._end_ns).in_use)
 
     def summary(self, scored: int, latency: LiveLatency | None) -> Recording:
@@ -157,18 +162,6 @@ class Pairing:
             self._counts[Stream.RGB].paired_ns.append(pair.rgb.stamp_ns)
             self._offsets_ns.append(pair.offset_ns)
             yield pair
-
-    def _clock(self, count: _CameraCount) -> StreamClock:
-        if not count.delays_ns:
-            return StreamClock()
-        steps_ms = timeline.steps_ns(count.stamps_ns) / NS_PER_MS
-        delay_ms, late_delay_ms = np.percentile(np.array(count.delays_ns) / NS_PER_MS, (50, 95))
-        return StreamClock(
-            period_ms=float(np.median(steps_ms)) if steps_ms.size else None,
-            longest_ms=float(steps_ms.max()) if steps_ms.size else None,
-            delay_ms=float(delay_ms),
-            late_delay_ms=float(late_delay_ms),
-        )
 
     def _camera(self, stream: Stream, end_ns: int, bin_s: float) -> CameraSummary:
         count, reading = self._counts[stream], self._reader.cameras[stream]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -51,6 +52,19 @@ class StreamClock:
     longest_ms: float | None = None
     delay_ms: float | None = None
     late_delay_ms: float | None = None
+
+    @classmethod
+    def of(cls, intervals_ms: Iterable[float], delays_ms: Iterable[float], watched_ms: float = 0.0) -> StreamClock:
+        """From the intervals of a stream's stamps and the delays of its frames, ms, in any order."""
+        intervals, delays = sorted(intervals_ms), sorted(delays_ms)
+        unpaused = [interval for interval in intervals if interval <= LONGEST_INTERVAL_MS]
+        return cls(
+            watched_ms=watched_ms,
+            period_ms=percentile(intervals, 50) if intervals else None,
+            longest_ms=unpaused[-1] if unpaused else None,
+            delay_ms=percentile(delays, 50) if delays else None,
+            late_delay_ms=percentile(delays, 95) if delays else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -129,13 +143,8 @@ def _stream_clock(seen: list[_Seen]) -> StreamClock:
     recent = [one for one in seen if newest_ns - one.now_ns <= DELAY_WINDOW_NS]
     if len(recent) < FRAMES_KEPT:
         recent = seen[-FRAMES_KEPT:]
-    delays = sorted((one.now_ns - one.stamp_ns) / NS_PER_MS for one in recent)
-    intervals = sorted((after.stamp_ns - before.stamp_ns) / NS_PER_MS for before, after in pairwise(seen))
-    unpaused = [interval for interval in intervals if interval <= LONGEST_INTERVAL_MS]
-    return StreamClock(
+    return StreamClock.of(
+        intervals_ms=((after.stamp_ns - before.stamp_ns) / NS_PER_MS for before, after in pairwise(seen)),
+        delays_ms=((one.now_ns - one.stamp_ns) / NS_PER_MS for one in recent),
         watched_ms=(newest_ns - seen[0].now_ns) / NS_PER_MS,
-        period_ms=percentile(intervals, 50) if intervals else None,
-        longest_ms=unpaused[-1] if unpaused else None,
-        delay_ms=percentile(delays, 50),
-        late_delay_ms=percentile(delays, 95),
     )
