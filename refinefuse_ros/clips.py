@@ -85,18 +85,29 @@ class ClipPairs:
 
     def __init__(self, clips: list[PairedFiles]) -> None:
         self._clips = clips
+        self._times: dict[PairedFiles, ClipTimes] = {}  # of those that were played once
         self.description = f"{len(clips)} clip(s): {', '.join(clip.name for clip in clips)}"
 
     def __iter__(self) -> Iterator[ImagePair]:
         for clip in self._clips:
-            times = probe_clip(clip)
-            last: Pair[np.ndarray] | None = None
-            for pair in _pair(clip, times.settings):
-                if last is not None:
-                    yield _images(last, (pair.rgb.stamp_ns - last.rgb.stamp_ns) / NS_PER_S)
-                last = pair
-            if last is not None:
-                yield _images(last, times.rgb_period_s)
+            if clip not in self._times:
+                self._times[clip] = probe_clip(clip)
+            yield from pairs_of(clip, self._times[clip])
+
+
+def pairs_of(clip: PairedFiles, times: ClipTimes) -> Iterator[ImagePair]:
+    """The pairs of one clip whose frames are shown at `times`; see `ClipPairs`.
+
+    Raises:
+        SourceError: one of the two videos cannot be read.
+    """
+    last: Pair[np.ndarray] | None = None
+    for pair in _pair(clip, times):
+        if last is not None:
+            yield _images(last, (pair.rgb.stamp_ns - last.rgb.stamp_ns) / NS_PER_S)
+        last = pair
+    if last is not None:
+        yield _images(last, times.rgb_period_s)
 
 
 def open_pairs(thermal: Path, rgb: Path) -> ClipPairs | StillPairs:
@@ -132,24 +143,25 @@ class _Shown(NamedTuple):
     pixels: np.ndarray
 
 
-def _pair(clip: PairedFiles, settings: SyncSettings) -> Iterator[Pair[np.ndarray]]:
+def _pair(clip: PairedFiles, times: ClipTimes) -> Iterator[Pair[np.ndarray]]:
     """The pairs of frames as two cameras would have sent them, each at its time."""
-    pairing: CameraPairing[np.ndarray] = CameraPairing(settings, NearestSynchronizer(SyncConfig()))
-    readers = {Stream.THERMAL: VideoReader(clip.thermal, keep_depth=True), Stream.RGB: VideoReader(clip.rgb)}
+    pairing: CameraPairing[np.ndarray] = CameraPairing(times.settings, NearestSynchronizer(SyncConfig()))
+    thermal, rgb = VideoReader(clip.thermal, keep_depth=True), VideoReader(clip.rgb)
     now_ns = _START_NS
     try:
-        shown = heapq.merge(*(_shown(stream, reader) for stream, reader in readers.items()), key=lambda it: it.stamp_ns)
+        streams = _shown(Stream.THERMAL, thermal.timed(times.thermal_s)), _shown(Stream.RGB, rgb.timed(times.rgb_s))
+        shown = heapq.merge(*streams, key=lambda it: it.stamp_ns)
         for now_ns, stream, pixels in shown:
             yield from pairing.add(stream, now_ns, pixels, now_ns).pairs
         while (deadline_ns := pairing.next_deadline_ns()) is not None:
             yield from pairing.poll(max(now_ns, deadline_ns)).pairs
     finally:
-        for reader in readers.values():
-            reader.close()
+        thermal.close()
+        rgb.close()
 
 
-def _shown(stream: Stream, reader: VideoReader) -> Iterator[_Shown]:
-    for seconds, pixels in reader.timed():
+def _shown(stream: Stream, timed: Iterable[tuple[float, np.ndarray]]) -> Iterator[_Shown]:
+    for seconds, pixels in timed:
         yield _Shown(_START_NS + round(seconds * NS_PER_S), stream, pixels)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refinefuse_ros.clips import ClipPairs, ClipTimes, probe_clip
+from refinefuse_ros.clips import ClipTimes, pairs_of, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.image.codec import MalformedImage
@@ -203,7 +203,7 @@ def _fuse_clip(clip: PairedFiles, output: Path, fuser: OfflineFuser, skipped: li
     output.parent.mkdir(parents=True, exist_ok=True)
     fused = 0
     seconds = 0.0
-    pairs = progress(ClipPairs([clip]), f"fusing {clip.name}", len(times.rgb_s), quiet)
+    pairs = progress(pairs_of(clip, times), f"fusing {clip.name}", len(times.rgb_s), quiet)
     try:
         with Mp4Writer(output, 1 / (times.rgb_period_s or 1.0)) as writer:
             for pair, pixels in fuser.fuse_clip(pairs):

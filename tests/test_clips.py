@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refinefuse_ros import clips
 from refinefuse_ros.clips import ClipPairs, open_pairs
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.image.files import PairedFiles
 from refinefuse_ros.image.sources import ImagePair
-from refinefuse_ros.image.video import Mp4Writer, VideoReader
+from refinefuse_ros.image.video import Mp4Writer, VideoReader, frame_times
 from refinefuse_ros.offline import fuse_files
 from refinefuse_ros.recordings.making import write_bag
 
@@ -89,6 +90,18 @@ def test_the_fused_video_keeps_the_rgb_videos_times(tmp_path: Path, rgb_s: list[
     fused = VideoReader(tmp_path / "fused.mp4")
     assert fused.frame_count / fused.rate_hz == pytest.approx(2.0, abs=1e-3)
     assert [seconds for seconds, _ in fused.timed()] == pytest.approx(rgb_s, abs=1e-3)
+
+
+def test_a_video_is_demuxed_once_for_its_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write_both(tmp_path, times_at(10, 0.3), times_at(10, 0.3))
+    demuxed: list[Path] = []
+    monkeypatch.setattr(clips, "frame_times", lambda path: demuxed.append(path) or frame_times(path))
+    fuse_files(*files, tmp_path / "fused.mp4", EngineRequest(), quiet=True)
+    assert sorted(demuxed) == sorted(files)
+    demuxed.clear()
+    source = open_pairs(*files)  # which looks at the first pair
+    assert len(list(source)) == len(list(source)) == 3
+    assert sorted(demuxed) == sorted(files)
 
 
 def test_rgb_frames_in_a_long_thermal_gap_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refinefuse_ros.clips import ClipPairs, ClipTimes, probe_clip
+from refinefuse_ros.clips import ClipTimes, pairs_of, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.evaluation.metrics import MIN_SIDE
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
@@ -178,7 +178,7 @@ class _Source:
         reader = VideoReader(fused) if fused else None
         given = ({self._label: frame} for frame in reader) if reader else iter(dict, None)
         times = self._times[clip.name]
-        images = progress(ClipPairs([clip]), f"scoring {clip.name}", len(times.rgb_s), self._quiet)
+        images = progress(pairs_of(clip, times), f"scoring {clip.name}", len(times.rgb_s), self._quiet)
         count, seconds = 0, start_s
         normalizer = ThermalNormalizer()
         for pair, beside in zip(images, given, strict=False):

@@ -73,13 +73,14 @@ class VideoReader:
                 return
             yield pixels
 
-    def timed(self) -> Iterator[tuple[float, np.ndarray]]:
+    def timed(self, times_s: list[float] | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """Each frame with the time at which it is shown: s since the first one's, strictly ascending.
 
-        A frame without a time, or with one that steps back, is taken to come a period after the one before.
+        A frame without a time, or with one that steps back, is taken to come a period after the one before. `times_s`
+        are the file's `frame_times`, where they are known already.
         """
         if self.encoding == "mono16":  # these are not read by OpenCV, which tells the time of the others
-            yield from zip(frame_times(self.path), self, strict=False)
+            yield from zip(times_s or frame_times(self.path), self, strict=False)
             return
         first_s = last_s = None
         for pixels in self:
