@@ -34,6 +34,10 @@ _SSIM_WINDOW = 7
 _VIF_FLAT_VARIANCE = 1e-6
 _ECG_SIGMA_PX = 6.0
 _ECG_WINDOW = 49  # four sigmas to each side
+_OUTLINE_SIGMA_PX = 1.5
+_OUTLINE_WINDOW = 13  # four sigmas to each side
+_OUTLINE_REACH = 5  # pixels a side of the square whose darkest value counts
+_OUTLINE_MARGIN = 6.0  # grey levels
 # 96 KB of float32: stays in the cache, and in memory that the process keeps instead of asking for it again.
 _STRIP_PIXELS = 24576
 
@@ -81,7 +85,7 @@ def evaluate_pair(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> PairMet
     Raises:
         ValueError: wrong dtype or shape, unequal sizes, or smaller than 41 pixels.
     """
-    _check(MIN_SIDE, ir=ir, vis=vis, fused=fused)
+    check_planes(MIN_SIDE, ir=ir, vis=vis, fused=fused)
     return PairMetrics(
         vif=vif(ir, vis, fused),
         ag=average_gradient(fused),
@@ -112,7 +116,7 @@ def entropy(fused: np.ndarray) -> float:
     procedures using entropy, image quality, and multispectral classification", J. Appl. Remote Sens. 2,
     2008).
     """
-    _check(1, fused=fused)
+    check_planes(1, fused=fused)
     counts = cv2.calcHist([fused], [0], None, [256], [0, 256]).astype(np.float64)
     p = counts[counts > 0] / fused.size
     return float(np.sum(p * np.log2(1.0 / p)))
@@ -125,7 +129,7 @@ def spatial_frequency(fused: np.ndarray) -> float:
     each over the pairs that exist (Eskicioglu and Fisher, "Image quality measures and their performance",
     IEEE Trans. Commun. 43(12), 1995).
     """
-    _check(2, fused=fused)
+    check_planes(2, fused=fused)
     height, width = fused.shape
     row = cv2.norm(fused[:, 1:], fused[:, :-1], cv2.NORM_L2SQR) / (height * (width - 1))
     column = cv2.norm(fused[1:], fused[:-1], cv2.NORM_L2SQR) / ((height - 1) * width)
@@ -139,7 +143,7 @@ def average_gradient(fused: np.ndarray) -> float:
     one-sided at the rim (Cui et al., "Detail preserved fusion of visible and infrared images using regional
     saliency extraction and multi-scale image decomposition", Opt. Commun. 341, 2015).
     """
-    _check(2, fused=fused)
+    check_planes(2, fused=fused)
     height, width = fused.shape
     gx, gy = (
         cv2.Sobel(fused, cv2.CV_32F, *order, ksize=1, scale=1 / 2, borderType=cv2.BORDER_REPLICATE)
@@ -159,7 +163,7 @@ def scd(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     constant (Aslantas and Bendes, "A new image quality metric for image fusion: the sum of the correlations
     of differences", AEU 69(12), 2015).
     """
-    _check(1, ir=ir, vis=vis, fused=fused)
+    check_planes(1, ir=ir, vis=vis, fused=fused)
     aa, ab, af, bb, bf, ff = (_covariance(x, y) for x, y in combinations_with_replacement((ir, vis, fused), 2))
     return _correlation(af - ab, aa, ff - 2 * bf + bb) + _correlation(bf - ab, bb, ff - 2 * af + aa)
 
@@ -174,7 +178,7 @@ def vif(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     Image Process. 15(2), 2006, in the authors' multi-scale pixel-domain form). A reference without any
     structure adds 0. Planes need at least 41 pixels on each side.
     """
-    _check(MIN_SIDE, ir=ir, vis=vis, fused=fused)
+    check_planes(MIN_SIDE, ir=ir, vis=vis, fused=fused)
     planes = [ir, vis, fused]
     kept = np.zeros(2)
     offered = np.zeros(2)
@@ -203,7 +207,7 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     g_vis) / sum(g_ir + g_vis), and 0 where neither source has an edge (Xydeas and Petrovic, "Objective image
     fusion performance measure", Electron. Lett. 36(4), 2000).
     """
-    _check(2, ir=ir, vis=vis, fused=fused)
+    check_planes(2, ir=ir, vis=vis, fused=fused)
     padded = (cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0) for plane in (ir, vis, fused))
     (limit_g, slope_g, middle_g), (limit_a, slope_a, middle_a) = QABF_STRENGTH, QABF_ANGLE
     preserved = total = 0.0
@@ -233,7 +237,7 @@ def ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     convention of the fusion literature that this keeps, so that results compare. Planes need at least 7
     pixels on each side.
     """
-    _check(_SSIM_WINDOW, ir=ir, vis=vis, fused=fused)
+    check_planes(_SSIM_WINDOW, ir=ir, vis=vis, fused=fused)
     # With sums over the window's n pixels for means, m is n times and s n (n - 1) times as large, and all are exact.
     n, rim = _SSIM_WINDOW**2, _SSIM_WINDOW - 1
     c1, c2 = (0.01 * 2) ** 2 * n**2, (0.03 * 2) ** 2 * n * (n - 1)
@@ -264,7 +268,7 @@ def ecg(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     sigma 6 pixels, grad by Sobel / 8 in grey levels per pixel (this project's own measure). Planes need at
     least 2 pixels on each side.
     """
-    _check(2, ir=ir, vis=vis, fused=fused)
+    check_planes(2, ir=ir, vis=vis, fused=fused)
     total = 0.0
     for strips in _strips(*(_coarse(plane) for plane in (ir, vis, fused)), overlap=2):
         gradient_ir, gradient_vis, gradient_f = (_magnitude(*_sobel_valid(strip, 1 / 8)) for strip in strips)
@@ -272,8 +276,22 @@ def ecg(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     return 100.0 * total / fused.size
 
 
-def _check(min_side: int, **planes: np.ndarray) -> None:
-    """Raise ValueError unless all planes are uint8 (H, W), of one size, at least `min_side` a side."""
+def outlines(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+    """OUTLINES, thin dark rims along edges, which ECG's blur is too wide to see, in grey levels.
+
+    Mean of max(0, L - 6 - F): F the fused plane blurred with a Gaussian of sigma 1.5 pixels, L the lowest value in
+    the 5x5 pixels around, as far as there are any, of the brighter source, max(ir, vis) (this project's own measure).
+    """
+    check_planes(1, ir=ir, vis=vis, fused=fused)
+    lowest = cv2.erode(np.maximum(ir, vis), np.ones((_OUTLINE_REACH, _OUTLINE_REACH), np.uint8))
+    kernel = cv2.getGaussianKernel(_OUTLINE_WINDOW, _OUTLINE_SIGMA_PX, cv2.CV_32F)
+    blurred = cv2.sepFilter2D(fused, cv2.CV_32F, kernel, kernel)
+    total = sum(_sum(np.maximum(low - _OUTLINE_MARGIN - f, 0.0)) for low, f in _strips(_float32(lowest), blurred))
+    return total / fused.size
+
+
+def check_planes(min_side: int, **planes: np.ndarray) -> None:
+    """Raise ValueError, naming the plane, unless all are uint8 (H, W), of one size, at least `min_side` a side."""
     (first_name, first), *_ = planes.items()
     for name, plane in planes.items():
         if plane.dtype != np.uint8 or plane.ndim != 2:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from refinefuse_ros.evaluation import metrics
 from refinefuse_ros.evaluation.metrics import PairMetrics
@@ -195,6 +196,29 @@ def test_ecg_of_the_mean_and_of_the_maximum_of_sources_is_about_zero():
     assert metrics.ecg(ir, vis, cv2.addWeighted(ir, 0.5, vis, 0.5, 0)) < 0.1
     patchwork = np.where(np.indices(ir.shape).sum(axis=0) // 20 % 2 == 0, ir, vis)
     assert metrics.ecg(ir, vis, np.maximum(ir, vis)) < 0.1 * metrics.ecg(ir, vis, patchwork)
+
+
+@pytest.mark.parametrize(("level", "expected"), [(100, 0.0), (94, 0.0), (90, 4.0), (70, 24.0)])
+def test_outlines_of_a_plane_darker_than_the_brighter_source_are_its_depth_beyond_6_levels(level: int, expected: float):
+    assert metrics.outlines(constant(40), constant(100), constant(level)) == pytest.approx(expected, abs=1e-4)
+    assert metrics.outlines(constant(100), constant(40), constant(level)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_outlines_are_found_by_a_blur_of_one_and_a_half_pixels_below_the_darkest_of_5x5():
+    ir, vis, fused = noise(1), cv2.GaussianBlur(noise(2), (0, 0), 2), cv2.GaussianBlur(noise(3, high=200), (0, 0), 1)
+    lowest = sliding_window_view(np.pad(np.maximum(ir, vis), 2, constant_values=255), (5, 5)).min(axis=(2, 3))
+    weights = np.exp(-(np.arange(-6, 7) ** 2) / (2 * 1.5**2))
+    weights = np.outer(weights, weights) / weights.sum() ** 2
+    blurred = (sliding_window_view(np.pad(fused, 6, mode="reflect"), (13, 13)) * weights).sum(axis=(2, 3))
+    expected = np.maximum(lowest - blurred - 6, 0).mean()
+    assert expected > 1
+    assert metrics.outlines(ir, vis, fused) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_brighter_sources_edges_are_no_outlines():
+    step = constant(40)
+    step[:, 30:] = 160
+    assert metrics.outlines(step, constant(40), step) == 0.0
 
 
 def test_evaluate_pair_gives_what_the_single_metrics_give():
