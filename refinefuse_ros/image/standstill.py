@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from statistics import median
 from typing import Final, NamedTuple
@@ -53,9 +54,13 @@ class PictureMemory:
         return Sight(repeated, self._knows_flat and self._is_flat(pixels))
 
     def _is_flat(self, pixels: np.ndarray) -> bool:
-        sample = pixels[::_PIXEL_STEP, ::_PIXEL_STEP].astype(np.float32)
+        with np.errstate(over="ignore"):
+            sample = pixels[::_PIXEL_STEP, ::_PIXEL_STEP].astype(np.float32)
         sample = sample[np.isfinite(sample)]
-        spread = float(sample.std()) if sample.size else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = float(sample.std()) if sample.size else 0.0
+        if not math.isfinite(spread):  # of numbers that no camera measures; it would stand above all others for long
+            return False
         if len(self._spreads) >= _SPREADS_NEEDED and spread < _FLAT_SHARE * median(self._spreads):
             return True
         self._spreads.append(spread)

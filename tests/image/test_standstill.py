@@ -64,3 +64,12 @@ def test_float_pictures_may_hold_no_number() -> None:
     empty = np.full((60, 80), np.nan, np.float32)
     assert not memory.look(empty).flat
     assert not memory.look(noisy(1).astype(np.float32)).flat
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_beyond_all_measure_do_not_make_what_follows_flat() -> None:
+    memory = PictureMemory(knows_flat=True)
+    beyond = np.tile(np.array([1e38, -1e38], np.float32), (60, 40))
+    assert not any(memory.look(beyond).flat for _ in range(20))
+    assert not memory.look(np.full((60, 80), 1e300)).flat
+    assert not any(memory.look(noisy(seed).astype(np.float32)).flat for seed in range(10))
