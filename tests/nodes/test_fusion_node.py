@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
@@ -29,19 +27,6 @@ from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream
 
 WAIT_S = 10.0
-
-
-@pytest.fixture
-def node() -> Iterator[fusion_node.FusionNode]:
-    parameters = ["engine.backend:=laplacian", "engine.width:=64", "lazy:=false"]
-    rclpy.init(args=["--ros-args", *(word for rule in parameters for word in ("-p", rule))], domain_id=101)
-    node = fusion_node.FusionNode()
-    try:
-        yield node
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
 
 
 def fail(*arguments: object) -> None:
