@@ -14,12 +14,14 @@ import numpy as np
 from refinefuse_ros.engine.background import BackgroundBuild
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
 from refinefuse_ros.engine.building import BuildProgress, BuildStoppedError, BuildTicket
+from refinefuse_ros.engine.calls import CallAbandonedError, EngineCalls
 from refinefuse_ros.engine.factory import BACKENDS, LAST_RESORT, EngineRequest, create_engine
 from refinefuse_ros.engine.setbacks import Setback, Setbacks
 from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.image.frame import ImageSize
 
 DEFAULT_MAX_FAILURES = 5
+DEFAULT_TIMEOUT_S = 10.0
 
 _EVERY_BACKEND = "every backend"
 
@@ -39,6 +41,10 @@ class EngineHost:
     before its next pair, a backend in the background. An engine on a GPU is closed before one of another size is made,
     so that the memory is free and kernels are chosen for all of it; it is made again with the next pair of its size.
 
+    A call into an engine may never return. Somebody calls `give_up_hung` now and then, and goes on with another worker
+    when it says so. The engine is left to the thread that hangs in it; its backend is not used until that call returns,
+    nor, if it is on a GPU, any other that is.
+
     One worker calls `fuse`, and nobody calls `close` meanwhile. All else may be read and called from other threads.
 
     Attributes:
@@ -51,6 +57,7 @@ class EngineHost:
         request: what to run.
         size: the size to build for now, so that configuring pays for it and not the first frame.
         max_failures: failures in a row after which the backend is given up for the next usable one.
+        timeout_s: a call that lasts longer hangs.
         interrupted: once it is set, nothing is built any more.
         say: takes a sentence when a build begins and ends, and when its engine takes over.
         now: seconds of a monotonic clock.
@@ -66,6 +73,7 @@ class EngineHost:
         size: ImageSize,
         max_failures: int = DEFAULT_MAX_FAILURES,
         *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
         interrupted: threading.Event | None = None,
         say: Callable[[str], None] | None = None,
         now: Callable[[], float] = time.monotonic,
@@ -76,7 +84,9 @@ class EngineHost:
         self._max_failures = max_failures
         self._say = say or (lambda sentence: None)
         self._now = now
+        self._timeout_s = timeout_s
         self._setbacks = Setbacks(now)
+        self._calls = EngineCalls(now)
         self._suspended = threading.Event()
         self._unwanted = (self._suspended, interrupted or threading.Event())
         self._ticket = BuildTicket()
@@ -101,12 +111,26 @@ class EngineHost:
         """How far the newest build is."""
         return self._ticket.progress
 
+    @property
+    def hung(self) -> str:
+        """The sentence on a call that has not returned; empty where there is none."""
+        calls = self._calls.hung
+        if not calls:
+            return ""
+        oldest, serving = calls[0], self._engine
+        instead = "" if serving is None else f"; {serving.info.backend} runs in its place"
+        return (
+            f"The {oldest.engine.info.backend} engine hangs: it has not returned for {oldest.seconds:.0f} s{instead};"
+            " mend its driver and restart the node, or raise engine.timeout_s if it is only slow."
+        )
+
     def fuse(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
         """As `Engine.fuse`, for planes of any size; a new size makes another engine first (some 100 ms).
 
         Raises:
             SizeRefusedError: there is no engine for this size now.
             BuildStoppedError: the engine was being built, and nobody wants it any more.
+            CallAbandonedError: it was given up by `give_up_hung`, and another worker is at work.
             EngineError: this pair could not be fused; the next one may be, by another backend.
         """
         size = ImageSize.of(visible)
@@ -115,8 +139,8 @@ class EngineHost:
             self._setbacks.came_back(size)
         try:
             engine = self._engine_for(size)
-            fused = engine.fuse(thermal, visible)
-        except BuildStoppedError:
+            fused = self._calls.fuse(engine, thermal, visible)
+        except (BuildStoppedError, CallAbandonedError):  # of the latter: all that is here is another worker's now
             raise
         except Exception as error:  # whatever it is, the engine cannot be used
             self.failures_in_a_row += 1
@@ -127,6 +151,20 @@ class EngineHost:
         self.failures_in_a_row, self.refused = 0, ""
         self._setbacks.forgive(engine.info.backend, size)
         return fused
+
+    def give_up_hung(self) -> str:
+        """Give up the call that runs if it hangs; why, as a sentence, or empty where it does not.
+
+        The worker is lost then: its pair has failed, and another worker is to call `fuse`.
+        """
+        call = self._calls.give_up(self._timeout_s)
+        if call is None:
+            return ""
+        self._info, self._engine = call.engine.info, None
+        self.failures_in_a_row += 1
+        self.last_error = f"The {self._info.backend} engine has not returned for {call.seconds:.1f} s."
+        self._setbacks.note(self._info.backend, self._size, self.last_error, in_use=True)
+        return f"{self.last_error} It is given up, and the next backend takes over."
 
     def suspend(self) -> None:
         """Stop what is being built, and build nothing until `resume`."""
@@ -197,7 +235,12 @@ class EngineHost:
             size: of the images.
             others_too: where what was asked for cannot be had, whatever else can serve will do.
         """
+        hung = self._calls.hung
+        for name in {call.engine.info.backend for call in hung} - self._setbacks.at(size).keys():
+            self._setbacks.note(name, size, "It hangs at another size.", in_use=True)
         given_up = self._setbacks.at(size).keys() - {_EVERY_BACKEND}
+        if hung:
+            return self._beside_hung(size, given_up)
         if given_up:
             return self._best(self._any_backend, size, given_up)
         try:
@@ -211,6 +254,27 @@ class EngineHost:
             self._setbacks.note(self._request.backend, size, _sentence(error), in_use=True)
             self._say(f"{engine.info.backend} takes over at {size}: {_sentence(error)}")
             return engine
+
+    def _beside_hung(self, size: ImageSize, given_up: Collection[str]) -> Engine:
+        """An engine that shares nothing with those that hang; at worst of the last resort."""
+        unusable = {*given_up, *self._hung_backends()}
+        try:
+            engine = self._best(self._any_backend, size, unusable)
+        except BuildStoppedError:
+            raise
+        except Exception:
+            if LAST_RESORT in unusable:
+                raise
+            engine = create_engine(replace(self._any_backend, backend=LAST_RESORT), size)
+        self._say(f"{engine.info.backend} takes over at {size}.")
+        return engine
+
+    def _hung_backends(self) -> set[str]:
+        """The backends of which a call has not returned; if one is on a GPU, all that are: they share its driver."""
+        hung = {call.engine.info.backend for call in self._calls.hung}
+        if any(BACKENDS[name].needs_gpu for name in hung):
+            hung |= {name for name, backend in BACKENDS.items() if backend.needs_gpu}
+        return hung
 
     def _best(self, request: EngineRequest, size: ImageSize, given_up: Collection[str] = ()) -> Engine:
         """The best engine that is there at once; a better one that has to be built first is remembered."""
@@ -242,7 +306,9 @@ class EngineHost:
             how = "built"
             _set_reason(engine, f"{backend} is being built, since {why}, and takes over when it is ready")
         else:
-            due = self._setbacks.due(engine.size, besides=(_EVERY_BACKEND, LAST_RESORT, engine.info.backend))
+            due = self._setbacks.due(
+                engine.size, besides={_EVERY_BACKEND, LAST_RESORT, engine.info.backend, *self._hung_backends()}
+            )
             if due is None:
                 return
             backend, how = due, "tried again"

@@ -201,7 +201,7 @@ class FusionDiagnostics:
             engine.failures_in_a_row,
             look.parameters.engine.max_failures,
             engine.fell_back_from,
-            engine.refused,
+            engine.hung or engine.refused,
         )
         build = engine.build
         values = engine.info.to_dict() | {

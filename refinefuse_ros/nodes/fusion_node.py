@@ -23,6 +23,7 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
 from refinefuse_ros.engine.building import BuildStoppedError
+from refinefuse_ros.engine.calls import CallAbandonedError
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.errors import UserError, in_words
 from refinefuse_ros.image.codec import MalformedImage
@@ -48,6 +49,8 @@ from refinefuse_ros.stream.slot import LatestSlot
 from refinefuse_ros.stream.timing import NS_PER_MS, NS_PER_S
 
 DIAGNOSTICS_PERIOD_S = 1.0
+# So often somebody looks whether the engine hangs.
+WATCH_PERIOD_S = 0.25
 # A worker that waits for a pair looks this often for RGB frames whose partner did not come.
 IDLE_POLL_S = 0.005
 # The same fault is said again only so much later.
@@ -82,7 +85,7 @@ class FusionNode(LifecycleNode):
         self._settings = self._declared.read()
         self._engine: EngineHost | None = None
         self._worker: threading.Thread | None = None
-        self._diagnostics_timer: Timer | None = None
+        self._timers: list[Timer] = []
         self._outputs: FusedOutputs | None = None
         self._diagnostics_publisher: LifecyclePublisher | None = None
         self._cameras: dict[Stream, CameraIntake] = {}
@@ -100,6 +103,7 @@ class FusionNode(LifecycleNode):
                 settings.engine.request(settings.model),
                 settings.engine.size,
                 settings.engine.max_failures,
+                timeout_s=settings.engine.timeout_s,
                 interrupted=self._interrupted,
                 say=self.get_logger().info,
             )
@@ -131,10 +135,10 @@ class FusionNode(LifecycleNode):
             self._stop_streaming()
             return self._failed(error)
         self._engine.resume()
-        self._worker = threading.Thread(target=self._work, name="fusion worker")
-        self._worker.start()
+        self._start_worker()
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # diagnostics go on when /clock stands still
-        self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
+        for period_s, work in ((DIAGNOSTICS_PERIOD_S, self._publish_diagnostics), (WATCH_PERIOD_S, self._watch_engine)):
+            self._timers.append(self.create_timer(period_s, work, clock=steady))
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -177,14 +181,16 @@ class FusionNode(LifecycleNode):
     def _stop_streaming(self) -> None:
         for camera in self._cameras.values():
             camera.close()
-        if self._diagnostics_timer is not None:
-            self.destroy_timer(self._diagnostics_timer)
-            self._diagnostics_timer = None
+        for timer in self._timers:
+            self.destroy_timer(timer)
+        self._timers = []
         if self._worker is not None:
             if isinstance(self._slot.close(), Pair):
                 self._monitor.ledger.superseded()
             self._engine.suspend()  # else the worker may wait minutes for a build
-            self._worker.join()
+            while self._worker is not None and self._worker.is_alive():
+                self._worker.join(WATCH_PERIOD_S)
+                self._watch_engine()
             self._worker = None
             self._monitor.ledger.account(self._pairing.flush())
         self._cameras = {}
@@ -260,6 +266,23 @@ class FusionNode(LifecycleNode):
         if isinstance(superseded, Pair):
             self._monitor.ledger.superseded()
 
+    def _start_worker(self) -> None:
+        """Start the thread that fuses; one that hangs in a driver must not keep the process from ending."""
+        self._worker = threading.Thread(target=self._work, name="fusion worker", daemon=True)
+        self._worker.start()
+
+    def _watch_engine(self) -> None:
+        """Replace a worker whose engine hangs; the pair that it has taken has failed, whatever becomes of the call."""
+        given_up = self._engine.give_up_hung()
+        if not given_up:
+            return
+        self._monitor.ledger.failed()
+        self.get_logger().error(given_up)
+        if self._slot.closed:
+            self._worker = None
+        else:
+            self._start_worker()
+
     def _work(self) -> None:
         while not self._slot.closed:
             job = self._slot.take(IDLE_POLL_S)
@@ -268,6 +291,8 @@ class FusionNode(LifecycleNode):
                     self._take_pair(job)
                 elif isinstance(job, Single):
                     self._pass_through(job)
+            except CallAbandonedError:  # its pair is booked, and another worker is at work
+                return
             except Exception as error:  # without its worker the node would stay active and never publish again
                 self._on_failure(job, error)
             try:

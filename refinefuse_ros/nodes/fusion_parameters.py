@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, REBUILD, EngineRequest
-from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES
+from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES, DEFAULT_TIMEOUT_S
 from refinefuse_ros.image.codec import MAX_PIXELS
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import CAMERA_SCALES, NormalizationConfig
@@ -56,6 +56,12 @@ class EngineParameters:
         DEFAULT_MAX_FAILURES,
         "Failures in a row after which the next usable backend takes over.",
         between=(1, 1000),
+    )
+    timeout_s: float = parameter(
+        DEFAULT_TIMEOUT_S,
+        "A pair that takes the engine longer means that it hangs: it is given up, and the next backend takes over.",
+        unit="s",
+        between=(0.1, 600),
     )
 
     @property

@@ -161,7 +161,8 @@ def judge_engine(
         failures_in_a_row: pairs that the engine failed on since its last success.
         max_failures: `engine.max_failures`; so many in a row count as a failed engine.
         fell_back_from: the backend that was given up for this one, if any.
-        refused: the sentence on why there is no engine for the size that comes; empty where there is one.
+        refused: the sentence on why there is no engine for the size that comes, or which one hangs; empty where all
+            is as it should be.
     """
     if refused:
         return Judgement(Level.ERROR, refused)

@@ -15,6 +15,7 @@ import pytest
 from refinefuse_ros.engine import host as host_module
 from refinefuse_ros.engine.base import Engine, EngineError, EngineInfo
 from refinefuse_ros.engine.building import BuildStoppedError, BuildTicket
+from refinefuse_ros.engine.calls import CallAbandonedError
 from refinefuse_ros.engine.export import export_onnx
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.engine.host import EngineHost, SizeRefusedError
@@ -24,22 +25,29 @@ from refinefuse_ros.network.variants import build
 
 SIZE, OTHER = ImageSize(40, 32), ImageSize(64, 48)
 WAIT_S = 10.0
+TIMEOUT_S = 10.0  # of the clock that the tests turn
 
 
 class FakeEngine(Engine):
-    def __init__(self, backend: str, size: ImageSize, reason: str, broken: Collection[str]) -> None:
+    def __init__(self, backend: str, size: ImageSize, reason: str, factory: Factory) -> None:
         super().__init__(EngineInfo(backend, "", "fp16", "nano", "", size, reason), size_multiple=8)
-        self.closed = False
-        self._broken = broken
+        self.closed_by: threading.Thread | None = None
+        self._broken, self._hanging = factory.broken, factory.hanging
+
+    @property
+    def closed(self) -> bool:
+        return self.closed_by is not None
 
     def _run(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
         assert not self.closed
+        if self.info.backend in self._hanging:
+            assert self._hanging[self.info.backend].wait(3 * WAIT_S)
         if self.info.backend in self._broken:
             raise EngineError("The device fell off the bus.")
         return np.zeros_like(thermal)
 
     def close(self) -> None:
-        self.closed = True
+        self.closed_by = threading.current_thread()
 
 
 @dataclass
@@ -53,6 +61,7 @@ class Factory:
         refused: sizes that no backend can serve.
         refused_precision: one that no backend has.
         broken: backends that fail when they run.
+        hanging: backends that do not return when they run, until the event is set.
         slow_s: how long making an engine takes by `clock_s`.
         clock_s: the host's clock.
         building: the builds of tensorrt that have begun, by size.
@@ -67,6 +76,7 @@ class Factory:
     refused: set[ImageSize] = field(default_factory=set)
     refused_precision: str = ""
     broken: set[str] = field(default_factory=set)
+    hanging: dict[str, threading.Event] = field(default_factory=dict)
     slow_s: float = 0.0
     clock_s: float = 0.0
     may_finish: threading.Event = field(default_factory=threading.Event)
@@ -118,7 +128,7 @@ class Factory:
 
     def make(self, backend: str, size: ImageSize, reason: str = "first usable backend") -> FakeEngine:
         self.alive.append([engine.info.backend for engine in self.made if not engine.closed])
-        self.made.append(FakeEngine(backend, size, reason, self.broken))
+        self.made.append(FakeEngine(backend, size, reason, self))
         return self.made[-1]
 
     def now(self) -> float:
@@ -499,3 +509,103 @@ def test_an_error_of_any_kind_counts_as_a_failure(factory: Factory, monkeypatch:
             fuse(host)
         assert fail(host) == "AttributeError: no such kernel. After 2 failures in a row of openvino, torch takes over."
     assert fuse(host) == "torch"
+
+
+# -- a backend that hangs ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Worker:
+    """Fuses one pair in a thread of its own, which may hang."""
+
+    host: EngineHost
+    outcome: list[Exception | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            fuse(self.host)
+            self.outcome.append(None)
+        except Exception as error:
+            self.outcome.append(error)
+
+
+def hang(host: EngineHost, factory: Factory) -> Worker:
+    """Let a worker hang in the host's engine until the host gives it up."""
+    release = factory.hanging.setdefault(host.info.backend, threading.Event())
+    worker = Worker(host)
+    wait_until(lambda: host._calls._running is not None)
+    assert host.give_up_hung() == ""  # it has only begun
+    factory.clock_s += TIMEOUT_S + 1
+    assert (
+        f"The {host.info.backend} engine has not returned for {TIMEOUT_S + 1:.1f} s. It is given" in host.give_up_hung()
+    )
+    assert host.give_up_hung() == ""  # once
+    assert not release.is_set()
+    return worker
+
+
+def test_an_engine_that_hangs_is_left_to_its_thread_and_the_next_backend_serves(factory: Factory) -> None:
+    factory.others = ("openvino", "torch")
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, timeout_s=TIMEOUT_S, now=factory.now)
+    worker = hang(host, factory)
+    (hung,) = factory.made
+    assert fuse(host) == "torch"
+    assert host.hung.startswith("The openvino engine hangs: it has not returned for 11 s; torch runs in its place;")
+    assert (host.fell_back_from, host.failures_in_a_row, hung.closed) == ("openvino", 0, False)
+    assert fuse(host, OTHER) == "torch"
+    assert host.fell_back_from == "openvino"
+    factory.clock_s += 10 * RETRY_AFTER_S
+    for _ in range(5):
+        assert fuse(host) == "torch"  # what hangs is not tried again
+    host.close()
+    assert not hung.closed
+    factory.hanging["openvino"].set()
+    worker.thread.join(WAIT_S)
+    assert isinstance(worker.outcome[0], CallAbandonedError)
+    assert hung.closed_by is worker.thread
+
+
+def test_a_call_that_returns_after_all_lets_its_backend_be_tried_again(factory: Factory) -> None:
+    factory.others = ("openvino", "torch")
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, timeout_s=TIMEOUT_S, now=factory.now)
+    worker = hang(host, factory)
+    fuse(host)
+    factory.broken.add("openvino")  # the late call fails, which is nobody's failure any more
+    factory.hanging.pop("openvino").set()
+    worker.thread.join(WAIT_S)
+    assert isinstance(worker.outcome[0], CallAbandonedError)
+    assert (host.hung, host.failures_in_a_row, fuse(host)) == ("", 0, "torch")
+    factory.broken.clear()
+    factory.clock_s += RETRY_AFTER_S
+    fuse_until(host, lambda: host.info.backend == "openvino")
+    fuse(host)
+    assert host.fell_back_from is None
+    host.close()
+
+
+def test_where_one_engine_on_a_gpu_hangs_none_on_a_gpu_is_used(factory: Factory) -> None:
+    factory.cached, factory.others = True, ("torch_cuda", "openvino")
+    host = EngineHost(EngineRequest(), SIZE, timeout_s=TIMEOUT_S, now=factory.now)
+    hang(host, factory)
+    assert fuse(host) == "openvino"
+    factory.hanging["tensorrt"].set()
+
+
+def test_with_no_network_beside_one_that_hangs_the_last_resort_serves(factory: Factory) -> None:
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, timeout_s=TIMEOUT_S, now=factory.now)
+    hang(host, factory)
+    assert fuse(host) == "laplacian"
+    assert fuse(host, OTHER) == "laplacian"
+    factory.hanging["openvino"].set()
+
+
+def test_a_call_in_time_is_not_given_up(factory: Factory) -> None:
+    host = EngineHost(EngineRequest(rebuild="never"), SIZE, timeout_s=TIMEOUT_S, now=factory.now)
+    fuse(host)
+    factory.clock_s += 2 * TIMEOUT_S
+    assert host.give_up_hung() == ""
+    assert (fuse(host), host.hung) == ("openvino", "")

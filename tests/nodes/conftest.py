@@ -18,7 +18,7 @@ def node() -> Iterator[FusionNode]:
 
     from refinefuse_ros.nodes.fusion_node import FusionNode
 
-    parameters = ["engine.backend:=laplacian", "engine.width:=64", "lazy:=false"]
+    parameters = ["engine.backend:=laplacian", "engine.width:=64", "engine.height:=64", "lazy:=false"]
     rclpy.init(args=["--ros-args", *(word for rule in parameters for word in ("-p", rule))], domain_id=101)
     node = FusionNode()
     try:

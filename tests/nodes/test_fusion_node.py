@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -214,7 +217,7 @@ def test_deactivating_stops_the_build_for_which_the_worker_waits(node, monkeypat
     fusion_node.start(node)
     with monkeypatch.context() as patched:
         patched.setattr(host, "create_engine", build)
-        fuse_pair(node, 1)
+        fuse_pair(node, 1, width=96)
         assert building.wait(WAIT_S)
         level, _, values = status(node, "engine")
         assert (level, values["build"], values["build_state"]) == (Level.OK, "an engine", "building")
@@ -229,5 +232,99 @@ def test_deactivating_stops_the_build_for_which_the_worker_waits(node, monkeypat
 
     monkeypatch.setattr(host, "create_engine", create)
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    fuse_pair(node, 2, width=96)
+    assert pairs_settle(node, published=1, failed=1)
+
+
+def test_an_engine_that_hangs_costs_its_pair_and_another_worker_goes_on(node, monkeypatch, capfd) -> None:
+    node.set_parameters([Parameter("engine.timeout_s", value=0.1), Parameter("engine.backend", value="openvino")])
+    fusion_node.start(node)
+    inside, may_return = threading.Event(), threading.Event()
+
+    def hang(*planes: np.ndarray) -> np.ndarray:
+        inside.set()
+        assert may_return.wait(3 * WAIT_S)
+        return planes[0]
+
+    engine, worker = node._engine._engine, node._worker
+    monkeypatch.setattr(engine, "_run", hang)
+    monkeypatch.setattr(node._engine, "_any_backend", EngineRequest(backend="laplacian"))
+    fuse_pair(node, 1)
+    assert inside.wait(WAIT_S)
+    deadline = time.monotonic() + WAIT_S
+    while node._worker is worker and time.monotonic() < deadline:
+        node._watch_engine()
+        time.sleep(0.01)
+    assert pairs_settle(node, published=0, failed=1)
+    level, message, values = status(node, "engine")
+    assert (level, values["failures_in_a_row"]) == (Level.ERROR, "1")
+    assert message.startswith("The openvino engine hangs: it has not returned for ")
     fuse_pair(node, 2)
     assert pairs_settle(node, published=1, failed=1)
+    assert status(node, "engine")[2]["backend"] == "laplacian"
+    may_return.set()
+    worker.join(WAIT_S)
+    assert not worker.is_alive()
+    fuse_pair(node, 3)
+    assert pairs_settle(node, published=2, failed=1)
+    assert node._monitor.ledger.snapshot().balanced
+    assert status(node, "engine")[:2] == (Level.WARN, "The laplacian engine runs in place of openvino, which failed.")
+    assert capfd.readouterr().err.count("engine has not returned for ") == 1
+
+
+def test_deactivating_does_not_wait_for_an_engine_that_hangs(node, monkeypatch) -> None:
+    node.set_parameters([Parameter("engine.timeout_s", value=0.1)])
+    fusion_node.start(node)
+    inside, may_return = threading.Event(), threading.Event()
+    worker = node._worker
+    monkeypatch.setattr(node._engine._engine, "_run", lambda *planes: inside.set() or may_return.wait(3 * WAIT_S))
+    fuse_pair(node, 1)
+    assert inside.wait(WAIT_S)
+    assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert pairs_settle(node, published=0, failed=1)
+    assert worker.is_alive()
+    assert worker.daemon  # nor does the process's end
+    may_return.set()
+    worker.join(WAIT_S)
+    assert pairs_settle(node, published=0, failed=1)
+    assert node._monitor.ledger.snapshot().balanced
+
+
+HUNG_PROCESS = """
+import os, signal, sys, threading, time
+import numpy as np
+from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.nodes import fusion_node
+from refinefuse_ros.nodes.messages import to_image
+from refinefuse_ros.nodes.running import run_node
+from refinefuse_ros.stream.outcome import Stream
+
+def end_when_given_up(node):
+    while not node._engine.hung:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def start(node):
+    fusion_node.start(node)
+    node._engine._engine._run = lambda *planes: threading.Event().wait()
+    for stream in Stream:
+        node._on_image(stream, to_image(Frame(10**9, "camera", "bgr8", np.full((64, 64, 3), 100, np.uint8))))
+    threading.Thread(target=end_when_given_up, args=(node,)).start()
+
+sys.exit(run_node(fusion_node.FusionNode, start))
+"""
+
+
+def test_a_process_with_an_engine_that_hangs_gives_it_up_by_itself_and_can_be_ended(tmp_path) -> None:
+    parameters = ("engine.timeout_s:=0.2", "engine.backend:=laplacian", "engine.width:=64", "engine.height:=64")
+    words = ["--ros-args", *(word for rule in (*parameters, "lazy:=false") for word in ("-p", rule))]
+    done = subprocess.run(
+        [sys.executable, "-c", HUNG_PROCESS, *words],
+        env=os.environ | {"ROS_DOMAIN_ID": "101", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "It is given up, and the next backend takes over." in done.stderr
+    assert "Traceback" not in done.stderr
