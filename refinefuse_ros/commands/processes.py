@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from refinefuse_ros.errors import UserError
@@ -17,17 +20,39 @@ from refinefuse_ros.errors import UserError
 STOP_S = 3.0
 
 
+# 1 to 101 are the domains whose ports lie below Linux's ephemeral range.
+_DOMAINS = range(1, 102)
+
+
 class ProcessError(UserError):
     """A process of a verb did not do what it was started for; the message says which and what to do."""
 
 
-def node_command(executable: str, parameters: Mapping[str, object]) -> list[str]:
-    """The command line that runs one of the package's nodes with this Python."""
+def node_command(executable: str, parameters: Mapping[str, object], name: str = "") -> list[str]:
+    """The command line that runs one of the package's nodes with this Python, under another name than its own."""
     command = [sys.executable, "-m", f"refinefuse_ros.nodes.{executable}", "--ros-args"]
+    if name:
+        command += ["-r", f"__node:={name}"]
     for name, value in parameters.items():
         # JSON is YAML: quotes strings, spells booleans in lower case. Its \u pairs, as for an emoji, are not.
         command += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
     return command
+
+
+def choose_domain() -> int:
+    """A ROS domain for processes that are to be among themselves."""
+    return random.choice([domain for domain in _DOMAINS if str(domain) != os.environ.get("ROS_DOMAIN_ID")])
+
+
+def environment_of(domain: int) -> dict[str, str]:
+    """This process's environment, for a node that is to see only those of a domain on this machine."""
+    return os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+def last_line(log: Path) -> str:
+    """What a process said last."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it printed nothing."
 
 
 def run_foreground(command: list[str], *, interruptible: bool = True) -> None:

@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
-from refinefuse_ros.stream.advice import LedgerWindow, accounts_of, judge_frames, refusal
+from refinefuse_ros.stream.advice import LedgerWindow, judge_frames, refusal_of_late
 from refinefuse_ros.stream.health import (
     CameraHealth,
     Judgement,
@@ -221,7 +221,7 @@ class FusionDiagnostics:
             stream,
             cameras,
             look.parameters.on_missing == "passthrough",
-            refusal(stream, accounts_of(self._window.recent(), stream)),
+            refusal_of_late(stream, self._window),
             look.silences.get(stream, ""),
             look.watched_ms,
             look.faults.get(stream, ""),

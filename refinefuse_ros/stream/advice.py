@@ -126,6 +126,11 @@ def refusal(stream: Stream, recent: StreamAccounts) -> str:
     return f"The {stream} camera's frames cannot be used: {why}"
 
 
+def refusal_of_late(stream: Stream, window: LedgerWindow) -> str:
+    """`refusal`, of the last moments, once they have been watched: a camera may have sent good frames just before."""
+    return refusal(stream, accounts_of(window.recent(SILENCE_NS) or window.recent(), stream))
+
+
 def clock_advice(pairing: PairingReading, settings: SyncSettings, wording: Wording = as_parameter) -> str:
     """What is wrong with the two clocks and how to cure it, as a clause; empty where they agree or are not compared."""
     clocks, lag_ms = pairing.clocks, pairing.clocks.lag_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from refinefuse_ros.stream.advice import LedgerWindow, accounts_of, judge_frames, refusal
+from refinefuse_ros.stream.advice import LedgerWindow, judge_frames, refusal_of_late
 from refinefuse_ros.stream.clocks import ClockReading, StreamClock
 from refinefuse_ros.stream.health import Judgement, Level
 from refinefuse_ros.stream.ledger import FrameLedger
@@ -172,5 +172,14 @@ def test_frames_that_are_all_refused_are_the_message(reason: str, part: str) -> 
 
 def test_a_few_refused_frames_are_not() -> None:
     booked = Booked().second(paired=30, rejected={"frozen": 20})
-    assert refusal(Stream.THERMAL, accounts_of(booked.window.recent(), Stream.THERMAL)) == ""
+    assert refusal_of_late(Stream.THERMAL, booked.window) == ""
     assert booked.judged().level is Level.OK
+
+
+def test_a_camera_that_sends_only_garbage_from_now_on_is_told_from_one_that_is_silent() -> None:
+    booked = Booked().second(paired=30).second(paired=30).second(rejected={"encoding": 30})
+    assert refusal_of_late(Stream.THERMAL, booked.window) == ""  # the last moments had good frames
+    booked.second(rejected={"encoding": 30})
+    assert refusal_of_late(Stream.THERMAL, booked.window).startswith("The thermal camera's frames cannot be used")
+    assert refusal_of_late(Stream.RGB, booked.window) == ""
+    assert refusal_of_late(Stream.THERMAL, booked.second(paired=30).window) == ""

@@ -8,8 +8,6 @@ then the others are ended. They live on a ROS domain of their own.
 from __future__ import annotations
 
 import json
-import os
-import random
 import subprocess
 import threading
 import time
@@ -21,15 +19,20 @@ from rich.console import Console
 from rich.live import Live
 
 from refinefuse_ros.commands.demo.cast import Cast
-from refinefuse_ros.commands.processes import interrupt_on_termination, node_command, stop
+from refinefuse_ros.commands.processes import (
+    choose_domain,
+    environment_of,
+    interrupt_on_termination,
+    last_line,
+    node_command,
+    stop,
+)
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.nodes.live_report import REPORT, fusion_values, playback_values, summary
 
 # For engine, discovery and the first frame on a slow machine, and for any later standstill.
 STALL_S = 90.0
-# 1 to 101 are the domains whose ports lie below Linux's ephemeral range.
-DOMAINS = range(1, 102)
 
 
 class DemoError(UserError):
@@ -55,8 +58,7 @@ def run_demo(cast: Cast, *, output: Path, request: EngineRequest, quiet: bool) -
         "fusion_node": node_command("fusion_node", {**engine, **cast.fusing}),
         cast.player: node_command(cast.player, {"wait_for_subscribers": 2, **cast.playing}),
     }
-    domain = random.choice([d for d in DOMAINS if str(d) != os.environ.get("ROS_DOMAIN_ID")])
-    environment = os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    environment = environment_of(choose_domain())
     processes: dict[str, subprocess.Popen[str]] = {}
     with ExitStack() as stack:
         stack.callback(lambda: stop(*processes.values()))
@@ -85,13 +87,15 @@ def _watch(processes: dict[str, subprocess.Popen[str]], output: Path, quiet: boo
         while not progress.ended.wait(0.25):
             for name, process in processes.items():
                 if process.poll():
-                    raise DemoError(f"The {name} ended with status {process.returncode}: {_last_line(output / name)}")
+                    raise DemoError(
+                        f"The {name} ended with status {process.returncode}: {last_line(output / f'{name}.log')}"
+                    )
             if time.monotonic() - progress.moved_at > STALL_S:
                 raise DemoError(f"Nothing has moved for {STALL_S:.0f} s; see the logs in {output}.")
             if not quiet:
                 live.update(_live_line(progress.latest), refresh=True)
     if not progress.latest.get("final"):
-        raise DemoError(f"The recorder ended early: {_last_line(output / 'recorder')}")
+        raise DemoError(f"The recorder ended early: {last_line(output / 'recorder.log')}")
     if progress.latest["report"] is None:
         raise DemoError(f"No fused image arrived; see {output / 'fusion_node.log'}.")
     if progress.latest["error"]:
@@ -145,8 +149,3 @@ def _live_line(progress: dict[str, Any]) -> str:
         f"   superseded {frames.get('pairs_superseded', 0)}   unpaired {frames.get('rgb_unpaired', 0)}"
         f"   rejected {frames.get('rgb_rejected', 0)}"
     )
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.with_suffix(".log").read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it printed nothing."
