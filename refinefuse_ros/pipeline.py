@@ -14,6 +14,7 @@ from refinefuse_ros.image.alignment import fit_to
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.colour import check_visible, join_luma, split_luma, to_grey
 from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.halving import halved, with_change
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.presentation import Presenter
 from refinefuse_ros.image.steadying import Steadier
@@ -68,6 +69,7 @@ class FusionPipeline:
         normalizer: of the thermal frames.
         steadier: averages noise over the frames of one stream; None leaves each frame as it was fused.
         presenter: gives the fused plane its colours; natural ones where none is given.
+        half: whether the engine works at half the size; images of which it could not are fused whole.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class FusionPipeline:
         self.normalizer = normalizer
         self.steadier = steadier
         self.presenter = presenter or Presenter()
+        self.half = False
         self.stages = stages or StageTimes()
         self._engine = engine
         self._encoding = encoding
@@ -110,7 +113,7 @@ class FusionPipeline:
         with measure("split"):
             luma, chroma = split_luma(rgb.pixels, rgb.encoding)
         start_ns = time.perf_counter_ns()
-        fused_luma = self._engine.fuse(thermal_plane, luma)
+        fused_luma = self._fuse_luma(thermal_plane, luma)
         engine_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         self.stages.add("engine", engine_ms)
         if self.steadier:
@@ -119,6 +122,12 @@ class FusionPipeline:
         with measure("join"):
             pixels = self.presenter.present(fused_luma, thermal_plane, luma, chroma, self._encoding)
         return FusedImage(pixels, self._encoding, engine_ms)
+
+    def _fuse_luma(self, thermal_plane: np.ndarray, luma: np.ndarray) -> np.ndarray:
+        if not self.half or min(luma.shape) < 2 * MINIMUM_SIDE_PX:
+            return self._engine.fuse(thermal_plane, luma)
+        small = halved(luma)
+        return with_change(luma, small, self._engine.fuse(halved(thermal_plane), small))
 
     def show_thermal(self, thermal: Frame) -> FusedImage:
         """The thermal frame alone, normalised and grey, for when the RGB camera is missing."""

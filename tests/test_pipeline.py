@@ -146,3 +146,16 @@ def test_the_presenter_gives_the_fused_plane_its_colours() -> None:
     assert (shown["natural"] == 200).all()
     assert (shown["highlight"][50:70, 70:80, 2] > shown["highlight"][50:70, 70:80, 0] + 60).all()
     assert (shown["highlight"][100:] == 200).all()
+
+
+def test_at_half_the_size_the_engine_has_a_quarter_of_the_work_and_the_picture_keeps_its_detail() -> None:
+    engine = KeepVisible()
+    pipeline = FusionPipeline(engine, ThermalNormalizer())
+    thermal, rgb = frame(np.zeros((120, 160), np.uint8), "mono8"), frame(picture(), "bgr8")
+    whole = pipeline.fuse(thermal, rgb)
+    pipeline.half = True
+    np.testing.assert_array_equal(pipeline.fuse(thermal, rgb).pixels, whole.pixels)
+    assert engine.thermal.shape == (60, 80)
+    small = frame(picture()[:40, :40], "bgr8")  # of which the half would be too small for a network
+    assert pipeline.fuse(thermal, small).pixels.shape == (40, 40, 3)
+    assert engine.thermal.shape == (40, 40)

@@ -79,6 +79,7 @@ class EngineHost:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._request = request
+        self._wanted_model = request.model
         # without the precision and the device asked for: they were the broken one's
         self._any_backend = replace(request, backend="auto", precision="auto", device="auto")
         self._max_failures = max_failures
@@ -152,6 +153,10 @@ class EngineHost:
         self._setbacks.forgive(engine.info.backend, size)
         return fused
 
+    def use(self, model: str) -> None:
+        """Run another model from the next pair on; where it cannot be had, the one that runs goes on."""
+        self._wanted_model = model
+
     def give_up_hung(self) -> str:
         """Give up the call that runs if it hangs; why, as a sentence, or empty where it does not.
 
@@ -181,6 +186,8 @@ class EngineHost:
 
     def _engine_for(self, size: ImageSize) -> Engine:
         """The engine for the pair that is there; between two pairs of a size a better one may take over."""
+        if self._wanted_model != self._request.model:
+            self._change_model(self._wanted_model)
         engine = self._engine
         if engine is None or engine.size != size:
             return self._change_size(size)
@@ -189,6 +196,26 @@ class EngineHost:
         if not any(event.is_set() for event in self._unwanted):
             self._improve(engine)
         return engine
+
+    # -- another model -------------------------------------------------------------------------------------------------
+
+    def _change_model(self, model: str) -> None:
+        """Make an engine of another model for the size that comes, if there can be one."""
+        before = self._request, self._any_backend, self._setbacks
+        self._abandon_build()
+        self._free_gpu()
+        self._request = replace(self._request, model=model)
+        self._any_backend = replace(self._any_backend, model=model)
+        self._setbacks = Setbacks(self._now)  # what failed were other networks
+        try:
+            self._replace(self._create(self._size, others_too=False))
+        except BuildStoppedError:
+            self._request, self._any_backend, self._setbacks = before
+            raise
+        except Exception as error:
+            self._request, self._any_backend, self._setbacks = before
+            self._wanted_model = self._request.model
+            self._say(f"The model {model} cannot be used: {_sentence(error)}")
 
     # -- another size --------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ class Look:
         subscribers: of each fused topic, by its last name.
         watched: whether fused images are wanted.
         faults: of a camera, what seems wrong though its frames are used, as a clause.
+        reduced_to: what the governor lets run instead of what was configured; empty where it does not.
     """
 
     now_ns: int
@@ -72,6 +73,7 @@ class Look:
     subscribers: Mapping[str, int]
     watched: bool
     faults: Mapping[Stream, str]
+    reduced_to: str
 
 
 @dataclass(frozen=True)
@@ -202,11 +204,13 @@ class FusionDiagnostics:
             look.parameters.engine.max_failures,
             engine.fell_back_from,
             engine.hung or engine.refused,
+            look.reduced_to,
         )
         build = engine.build
         values = engine.info.to_dict() | {
             "failures_in_a_row": engine.failures_in_a_row,
             "last_error": engine.last_error,
+            "reduced_to": look.reduced_to,
             "build": build.what,
             "build_state": build.state,
             "build_phase": build.phase,

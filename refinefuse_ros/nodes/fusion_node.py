@@ -37,6 +37,7 @@ from refinefuse_ros.nodes.intake import CameraIntake, Decoded
 from refinefuse_ros.nodes.messages import to_stamp
 from refinefuse_ros.nodes.outputs import FusedOutputs, create_publisher
 from refinefuse_ros.nodes.parameters import DeclaredParameters
+from refinefuse_ros.nodes.quality import GovernedQuality
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.nodes.synchronizers import create_pairing
 from refinefuse_ros.pipeline import FusedImage, FusionPipeline
@@ -125,6 +126,7 @@ class FusionNode(LifecycleNode):
             Steadier() if settings.fused.steady else None,
             Presenter(settings.fused.style),
         )
+        self._quality = GovernedQuality(settings.model, self._engine, self._pipeline)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -312,10 +314,12 @@ class FusionNode(LifecycleNode):
     def _fuse_and_publish(self, pair: Pair[Decoded]) -> None:
         thermal, rgb = pair.thermal.payload, pair.rgb.payload
         start_ns = time.perf_counter_ns()
-        self._monitor.stages.add("wait", (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS)
+        wait_ms = (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS
+        self._monitor.stages.add("wait", wait_ms)
         fused = self._pipeline.fuse(thermal.frame, rgb.frame)
         latency_ms = self._publish(fused, rgb.frame, Stream.RGB)
         busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
+        self._quality.add(wait_ms + busy_ms)
         work_ms = busy_ms + thermal.decode_ms + rgb.decode_ms
         self._monitor.pair_published(work_ms - fused.engine_ms, latency_ms - fused.engine_ms)
 
@@ -381,6 +385,7 @@ class FusionNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         try:
             now_ns = self._now_ns()
+            self._govern()
             collected = self._monitor.collect(self._look(now_ns))
             collected.array.header.stamp = to_stamp(now_ns)
             self._diagnostics_publisher.publish(collected.array)
@@ -388,6 +393,13 @@ class FusionNode(LifecycleNode):
                 self._tell(subject, judgement)
         except Exception as error:  # as for an image
             self._warn(f"diagnostics {type(error).__name__}", f"No diagnostics were published: {in_words(error)}")
+
+    def _govern(self) -> None:
+        """Give up quality where the deadline is missed for long, and say so."""
+        settings = self._settings
+        step = self._quality.govern(settings.governor, settings.diagnostics.max_latency_ms, time.monotonic_ns())
+        if step:
+            self.get_logger().warning(step)
 
     def _look(self, now_ns: int) -> Look:
         """What diagnostics need to know beside what they measured; looks around among the topics."""
@@ -407,6 +419,7 @@ class FusionNode(LifecycleNode):
             subscribers=self._outputs.subscribers,
             watched=self._wanted,
             faults=faults,
+            reduced_to=str(self._quality.now) if self._quality.is_reduced else "",
         )
 
     def _tell(self, subject: str, judgement: Judgement) -> None:

@@ -358,6 +358,12 @@ class FusionParameters:
     lazy: bool = parameter(
         True, "Fuse only while somebody subscribes fused/image_raw or its compressed twin.", live=True
     )
+    governor: bool = parameter(
+        False,
+        "While images take longer than diagnostics.max_latency_ms, run nano instead of a larger model, then at half the"
+        " size; and go back when there is room.",
+        live=True,
+    )
     fused: FusedParameters = FusedParameters()
     diagnostics: DiagnosticsParameters = DiagnosticsParameters()
     autostart: bool = parameter(True, "Configure and activate at start; false leaves that to a lifecycle manager.")

@@ -153,6 +153,7 @@ def judge_engine(
     max_failures: int,
     fell_back_from: str | None = None,
     refused: str = "",
+    reduced_to: str = "",
 ) -> Judgement:
     """Status `engine`.
 
@@ -175,6 +176,8 @@ def judge_engine(
         return Judgement(Level.WARN, f"The {backend} engine failed {failures_in_a_row} times in a row.")
     if fell_back_from is not None:
         return Judgement(Level.WARN, f"The {backend} engine runs in place of {fell_back_from}, which failed.")
+    if reduced_to:
+        return Judgement(Level.WARN, f"The {backend} engine runs {reduced_to}, to keep the deadline.")
     return Judgement(Level.OK, f"The {backend} engine runs.")
 
 

@@ -29,8 +29,8 @@ TIMEOUT_S = 10.0  # of the clock that the tests turn
 
 
 class FakeEngine(Engine):
-    def __init__(self, backend: str, size: ImageSize, reason: str, factory: Factory) -> None:
-        super().__init__(EngineInfo(backend, "", "fp16", "nano", "", size, reason), size_multiple=8)
+    def __init__(self, backend: str, size: ImageSize, reason: str, factory: Factory, model: str) -> None:
+        super().__init__(EngineInfo(backend, "", "fp16", model, "", size, reason), size_multiple=8)
         self.closed_by: threading.Thread | None = None
         self._broken, self._hanging = factory.broken, factory.hanging
 
@@ -60,6 +60,7 @@ class Factory:
         cached: tensorrt's engines need not be built.
         refused: sizes that no backend can serve.
         refused_precision: one that no backend has.
+        model: that was asked for last.
         broken: backends that fail when they run.
         hanging: backends that do not return when they run, until the event is set.
         slow_s: how long making an engine takes by `clock_s`.
@@ -75,6 +76,7 @@ class Factory:
     cached: bool = False
     refused: set[ImageSize] = field(default_factory=set)
     refused_precision: str = ""
+    model: str = ""
     broken: set[str] = field(default_factory=set)
     hanging: dict[str, threading.Event] = field(default_factory=dict)
     slow_s: float = 0.0
@@ -95,6 +97,7 @@ class Factory:
         ticket: BuildTicket | None = None,
     ) -> Engine:
         self.asked.append((request.backend, size))
+        self.model = request.model
         self.clock_s += self.slow_s
         if size in self.refused:
             raise EngineError(f"The GPU has no memory for {size}; use a smaller size.")
@@ -128,7 +131,7 @@ class Factory:
 
     def make(self, backend: str, size: ImageSize, reason: str = "first usable backend") -> FakeEngine:
         self.alive.append([engine.info.backend for engine in self.made if not engine.closed])
-        self.made.append(FakeEngine(backend, size, reason, self))
+        self.made.append(FakeEngine(backend, size, reason, self, self.model))
         return self.made[-1]
 
     def now(self) -> float:
@@ -609,3 +612,36 @@ def test_a_call_in_time_is_not_given_up(factory: Factory) -> None:
     factory.clock_s += 2 * TIMEOUT_S
     assert host.give_up_hung() == ""
     assert (fuse(host), host.hung) == ("openvino", "")
+
+
+# -- another model ----------------------------------------------------------------------------------------------------
+
+
+def test_another_model_takes_over_with_the_next_pair(factory: Factory) -> None:
+    factory.cached = True
+    host = EngineHost(EngineRequest("base"), SIZE)
+    fuse(host)
+    assert (host.info.model, len(factory.made)) == ("base", 1)
+    host.use("nano")
+    assert len(factory.made) == 1
+    fuse(host)
+    assert (host.info.model, factory.alive[-1]) == ("nano", [])  # the GPU was freed before
+    fuse(host)
+    assert len(factory.made) == 2
+    host.use("base")
+    fuse(host, OTHER)
+    assert (host.info.model, host.info.size) == ("base", OTHER)
+
+
+def test_a_model_that_cannot_be_had_leaves_the_one_that_runs(factory: Factory) -> None:
+    said: list[str] = []
+    host = EngineHost(EngineRequest("base", rebuild="never"), SIZE, say=said.append)
+    host.use("nano")
+    factory.refused = {SIZE}
+    fuse(host)
+    assert (host.info.model, said) == (
+        "base",
+        ["The model nano cannot be used: The GPU has no memory for 40x32; use a smaller size."],
+    )
+    fuse(host)
+    assert len(said) == 1

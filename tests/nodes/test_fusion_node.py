@@ -28,6 +28,7 @@ from refinefuse_ros.nodes import fusion_node, intake
 from refinefuse_ros.nodes.messages import pinhole_camera_info, to_image
 from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream
+from refinefuse_ros.stream.timing import NS_PER_S
 
 WAIT_S = 10.0
 
@@ -288,6 +289,44 @@ def test_deactivating_does_not_wait_for_an_engine_that_hangs(node, monkeypatch) 
     worker.join(WAIT_S)
     assert pairs_settle(node, published=0, failed=1)
     assert node._monitor.ledger.snapshot().balanced
+
+
+def test_a_deadline_that_is_missed_costs_quality_and_that_comes_back(node, capfd) -> None:
+    node.set_parameters([Parameter("governor", value=True)])
+    fusion_node.start(node)
+    seconds = iter(range(1, 1000))
+
+    def pass_time(taken_ms: float, until_half: bool) -> None:
+        while node._pipeline.half is not until_half:
+            node._quality.add(taken_ms)
+            sentence = node._quality.govern(node._settings.governor, 150.0, next(seconds) * NS_PER_S)
+        assert sentence
+
+    fuse_pair(node, 1)
+    assert pairs_settle(node, published=1, failed=0)
+    pass_time(taken_ms=500.0, until_half=True)
+    fuse_pair(node, 2)
+    assert pairs_settle(node, published=2, failed=0)
+    level, message, values = status(node, "engine")
+    assert (level, message) == (Level.WARN, "The laplacian engine runs nano at half the size, to keep the deadline.")
+    assert (values["size"], values["reduced_to"]) == ("32x32", "nano at half the size")
+    pass_time(taken_ms=10.0, until_half=False)
+    fuse_pair(node, 3)
+    assert pairs_settle(node, published=3, failed=0)
+    assert status(node, "engine")[2]["size"] == "64x64"
+    pass_time(taken_ms=500.0, until_half=True)
+    assert node.set_parameters([Parameter("governor", value=False)])[0].successful
+    node._govern()
+    assert not node._pipeline.half
+    assert "nano runs again: the governor is off." in capfd.readouterr().err
+
+
+def test_without_the_governor_a_deadline_is_only_a_warning(node) -> None:
+    fusion_node.start(node)
+    for second in range(60):
+        node._quality.add(500.0)
+        assert node._quality.govern(node._settings.governor, 150.0, second * NS_PER_S) == ""
+    assert not node._quality.is_reduced
 
 
 HUNG_PROCESS = """

@@ -80,6 +80,12 @@ def test_an_engine_that_waits_for_its_own_size_is_not_the_one_that_failed() -> N
     assert judge_engine("openvino", 5, max_failures=3, refused=refused) == Judgement(Level.ERROR, refused)
 
 
+def test_an_engine_that_keeps_a_deadline_at_a_price_says_so() -> None:
+    judgement = judge_engine("openvino", 0, max_failures=3, reduced_to="nano at half the size")
+    assert judgement == (Level.WARN, "The openvino engine runs nano at half the size, to keep the deadline.")
+    assert judge_engine("openvino", 3, max_failures=3, reduced_to="nano").level is Level.ERROR
+
+
 @pytest.mark.parametrize("stream", list(Stream))
 @pytest.mark.parametrize(
     ("camera", "other", "level"),
