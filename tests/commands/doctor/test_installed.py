@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from refinefuse_ros.commands import doctor
 from refinefuse_ros.commands.cli import main
-from refinefuse_ros.commands.doctor import Verdict, examine
+from refinefuse_ros.commands.doctor import installed
+from refinefuse_ros.commands.doctor.findings import Verdict
 from refinefuse_ros.engine.base import EngineError
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
@@ -33,10 +33,10 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     def no_engine(*arguments: object) -> None:
         raise EngineError("No backend can run the model 'nano'.")
 
-    monkeypatch.setattr(doctor, "create_engine", no_engine)
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    monkeypatch.setattr(installed, "create_engine", no_engine)
+    monkeypatch.setattr(installed, "find_spec", lambda name: None)
     monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/no/profile.xml")
-    broken = {finding.subject for finding in examine() if finding.verdict is Verdict.BROKEN}
+    broken = {finding.subject for finding in installed.examine() if finding.verdict is Verdict.BROKEN}
     assert broken == {"ROS 2", "image transport", "engine auto"}
     assert main(["doctor"]) == 1
     captured = capsys.readouterr()

@@ -1,66 +1,23 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""`refinefuse doctor`: what is installed, what will be used, what would go wrong."""
+"""What is installed, what will be used, what would go wrong."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from enum import Enum
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
 
 from refinefuse_ros import __version__
-from refinefuse_ros.commands.options import add_json, print_json
+from refinefuse_ros.commands.doctor.findings import Finding, Verdict
 from refinefuse_ros.engine.artifacts import SHIPPED_MODELS, find_model
 from refinefuse_ros.engine.base import EngineError, EngineInfo
 from refinefuse_ros.engine.factory import BACKENDS, LAST_RESORT, EngineRequest, create_engine
-from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
 
-SUMMARY = "say what is installed, what will be used, what would go wrong"
 CHECKED_SIZE = ImageSize(640, 480)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
-
-
-def run(options: argparse.Namespace) -> None:
-    findings = []
-    for finding in examine():
-        findings.append(finding)
-        if not options.json:
-            print(finding, flush=True)
-    result = to_dict(findings)
-    if options.json:
-        print_json(result)
-    if not result["runs"]:
-        raise UserError("The node will not run here; mend what is marked broken.")
-
-
-class Verdict(str, Enum):
-    """FINE: works. LESS: something optional is not there. BROKEN: the node will not run."""
-
-    FINE = "fine"
-    LESS = "less"
-    BROKEN = "broken"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the examination: what was looked at, how it is, and what follows."""
-
-    subject: str
-    verdict: Verdict
-    sentence: str
-
-    def __str__(self) -> str:
-        return f"{self.verdict.value:6}  {self.subject}: {self.sentence}"
 
 
 def examine() -> Iterator[Finding]:
@@ -74,14 +31,6 @@ def examine() -> Iterator[Finding]:
     yield from map(_backend, BACKENDS)
     yield _chosen_engine()
     yield _video()
-
-
-def to_dict(findings: Sequence[Finding]) -> dict[str, Any]:
-    """For --json: the findings, and whether the node will run."""
-    return {
-        "runs": all(finding.verdict is not Verdict.BROKEN for finding in findings),
-        "findings": [asdict(finding) for finding in findings],
-    }
 
 
 def _ros() -> Finding:

@@ -1,0 +1,24 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Lost frames are told by the gaps in the stamps, whatever the rate."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+
+from refinefuse_ros.nodes.live_survey import _lost
+
+
+@pytest.mark.parametrize("period_ns", [33_000_000, 111_000_000])
+def test_every_gap_counts_by_its_length(period_ns: int) -> None:
+    stamps = [number * period_ns + (number % 3) * 1_000_000 for number in range(50)]
+    assert _lost(stamps) == 0
+    assert _lost([stamp for number, stamp in enumerate(stamps) if number not in (10, 20, 21, 22, 30)]) == pytest.approx(
+        5 / 49
+    )
+
+
+def test_a_few_stamps_say_nothing() -> None:
+    assert _lost([]) is None
+    assert _lost([1, 2, 3]) is None
