@@ -93,6 +93,7 @@ setup(
             "refinefuse = refinefuse_ros.commands.cli:main",
             "fusion_node = refinefuse_ros.nodes.fusion_node:main",
             "camera_player = refinefuse_ros.nodes.camera_player:main",
+            "faulty_camera = refinefuse_ros.nodes.faulty_camera:main",
             "bag_player = refinefuse_ros.nodes.bag_player:main",
             "bag_recorder = refinefuse_ros.nodes.bag_recorder:main",
             "recorder = refinefuse_ros.nodes.recorder:main",

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
 
 # Processes get this long to end after SIGINT, then they are killed.
@@ -37,6 +38,16 @@ def node_command(executable: str, parameters: Mapping[str, object], name: str = 
         # JSON is YAML: quotes strings, spells booleans in lower case. Its \u pairs, as for an emoji, are not.
         command += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
     return command
+
+
+def engine_parameters(request: EngineRequest) -> dict[str, object]:
+    """What tells a fusion node to run what was asked for."""
+    return {
+        "model": request.model,
+        "engine.backend": request.backend,
+        "engine.precision": request.precision,
+        "engine.device": request.device,
+    }
 
 
 def choose_domain() -> int:

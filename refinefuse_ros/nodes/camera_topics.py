@@ -81,21 +81,23 @@ def silence(node: Node, topics: CameraTopics, qos: QoSProfile) -> str:
     if others and len(others) == len({found.topic_type for found in publishers}):
         return f"{topics.image} is published as {' and '.join(others)}, not as {topics.type_name}"
     for found in publishers:
-        compatibility, reason = qos_check_compatible(found.qos_profile, qos)
-        if compatibility == QoSCompatibility.ERROR:
-            return f"{_name_of(found)} offers {topics.image} with another quality of service ({_words(reason)})"
-    names = " and ".join(sorted({_name_of(found) for found in publishers}))
+        if why := mismatch(found.qos_profile, qos):
+            return f"{name_of(found)} offers {topics.image} with another quality of service ({why})"
+    names = " and ".join(sorted({name_of(found) for found in publishers}))
     return f"{names} publishes {topics.image} but sends nothing, or nothing arrives; see 'ros2 topic info -v'"
 
 
-def _name_of(publisher: TopicEndpointInfo) -> str:
-    if publisher.node_name.startswith("_NODE_NAME_UNKNOWN"):  # discovered before its node was
+def name_of(endpoint: TopicEndpointInfo) -> str:
+    """The fully qualified name of the node at an end of a topic."""
+    if endpoint.node_name.startswith("_NODE_NAME_UNKNOWN"):  # discovered before its node was
         return "somebody"
-    return f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
+    return f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
 
 
-def _words(reason: str) -> str:
-    return reason.strip().rstrip(";.").replace("ERROR: ", "")
+def mismatch(published: QoSProfile, subscribed: QoSProfile) -> str:
+    """Why a publisher and a subscription do not come together, in ROS's words; empty where they do."""
+    compatibility, reason = qos_check_compatible(published, subscribed)
+    return reason.strip().rstrip(";.").replace("ERROR: ", "") if compatibility == QoSCompatibility.ERROR else ""
 
 
 def _nearest(node: Node, topics: CameraTopics) -> str:

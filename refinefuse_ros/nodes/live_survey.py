@@ -18,12 +18,12 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from refinefuse_ros.nodes.camera_topics import camera_topics, silence
+from refinefuse_ros.nodes.camera_topics import camera_topics, mismatch, name_of, silence
 from refinefuse_ros.nodes.published import IMAGE_TYPES, stamp_of
 from refinefuse_ros.nodes.running import use_large_image_transport
 from refinefuse_ros.nodes.shared_memory import same_machine, segment_bytes
@@ -180,14 +180,15 @@ class _Surveyor:
 
     def _others(self) -> tuple[str, ...]:
         own = self._node.get_fully_qualified_name()
-        names = {_full(name, space) for name, space in self._node.get_node_names_and_namespaces()}
+        found = self._node.get_node_names_and_namespaces()
+        names = {f"{namespace.rstrip('/')}/{name}" for name, namespace in found}
         return tuple(sorted(names - {own}))
 
     def _fusion_nodes(self) -> list[str]:
         found = set()
         for topic, _ in self._node.get_topic_names_and_types():
             if topic.endswith(FUSED):
-                found |= {_name_of(one) for one in self._node.get_publishers_info_by_topic(topic)}
+                found |= {name_of(one) for one in self._node.get_publishers_info_by_topic(topic)}
         return sorted(found)
 
     def _subscribed(self, fusion_nodes: list[str]) -> list[tuple[str, str, str]]:
@@ -195,7 +196,7 @@ class _Surveyor:
         topics = []
         for topic, _ in self._node.get_topic_names_and_types():
             for subscriber in self._node.get_subscriptions_info_by_topic(topic):
-                if _name_of(subscriber) in fusion_nodes and subscriber.topic_type in IMAGE_TYPES:
+                if name_of(subscriber) in fusion_nodes and subscriber.topic_type in IMAGE_TYPES:
                     topics.append((topic, subscriber.topic_type, ""))
         return sorted(set(topics))
 
@@ -209,7 +210,7 @@ class _Surveyor:
         (own,) = (
             one
             for one in self._node.get_subscriptions_info_by_topic(name)
-            if _name_of(one) == self._node.get_fully_qualified_name()
+            if name_of(one) == self._node.get_fully_qualified_name()
         )
         published = self._node.get_publishers_info_by_topic(name)
         publishers = []
@@ -217,8 +218,8 @@ class _Surveyor:
             here = same_machine(one.endpoint_gid, own.endpoint_gid)
             shared = segment_bytes(one.endpoint_gid) if here else None
             reliable = one.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-            publishers.append(Publisher(_name_of(one), one.topic_type, reliable, here, shared))
-        subscribers = [one for one in self._node.get_subscriptions_info_by_topic(name) if _name_of(one) in fusion_nodes]
+            publishers.append(Publisher(name_of(one), one.topic_type, reliable, here, shared))
+        subscribers = [one for one in self._node.get_subscriptions_info_by_topic(name) if name_of(one) in fusion_nodes]
         return SurveyedTopic(
             name, kind, tuple(publishers), _mismatch(published, subscribers), why, self._arrivals(name, kind)
         )
@@ -274,16 +275,6 @@ def _lost(stamps_ns: list[int]) -> float | None:
 def _mismatch(publishers: list[TopicEndpointInfo], subscribers: list[TopicEndpointInfo]) -> str:
     for subscriber in subscribers:
         for publisher in publishers:
-            compatibility, reason = qos_check_compatible(publisher.qos_profile, subscriber.qos_profile)
-            if compatibility == QoSCompatibility.ERROR:
-                words = reason.strip().rstrip(";.").replace("ERROR: ", "")
-                return f"{_name_of(publisher)} and {_name_of(subscriber)} do not come together: {words}"
+            if why := mismatch(publisher.qos_profile, subscriber.qos_profile):
+                return f"{name_of(publisher)} and {name_of(subscriber)} do not come together: {why}"
     return ""
-
-
-def _name_of(endpoint: TopicEndpointInfo) -> str:
-    return _full(endpoint.node_name, endpoint.node_namespace)
-
-
-def _full(name: str, namespace: str) -> str:
-    return f"{namespace.rstrip('/')}/{name}"

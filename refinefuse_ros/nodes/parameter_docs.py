@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 from refinefuse_ros.nodes.camera_player import PlayerParameters
+from refinefuse_ros.nodes.faulty_camera import FaultyCameraParameters
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
 from refinefuse_ros.nodes.parameters import ParameterSpec, specs_of
 
@@ -38,7 +39,8 @@ def fuse_yaml() -> str:
 def parameters_markdown() -> str:
     """The text of docs/parameters.md."""
     fusion = _markdown_table("fusion_node", specs_of(FusionParameters))
-    return DOCS_HEAD + fusion + _markdown_table("camera_player", specs_of(PlayerParameters))
+    players = {"camera_player": PlayerParameters, "faulty_camera": FaultyCameraParameters}
+    return DOCS_HEAD + fusion + "".join(_markdown_table(name, specs_of(table)) for name, table in players.items())
 
 
 def _yaml_entry(spec: ParameterSpec) -> str:

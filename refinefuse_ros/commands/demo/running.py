@@ -21,6 +21,7 @@ from rich.live import Live
 from refinefuse_ros.commands.demo.cast import Cast
 from refinefuse_ros.commands.processes import (
     choose_domain,
+    engine_parameters,
     environment_of,
     interrupt_on_termination,
     last_line,
@@ -47,15 +48,9 @@ def run_demo(cast: Cast, *, output: Path, request: EngineRequest, quiet: bool) -
     """
     interrupt_on_termination()
     output.mkdir(parents=True, exist_ok=True)
-    engine = {
-        "model": request.model,
-        "engine.backend": request.backend,
-        "engine.precision": request.precision,
-        "engine.device": request.device,
-    }
     commands = {
         "recorder": node_command("recorder", {"output": str(output), "json": True, **cast.recording}),
-        "fusion_node": node_command("fusion_node", {**engine, **cast.fusing}),
+        "fusion_node": node_command("fusion_node", {**engine_parameters(request), **cast.fusing}),
         cast.player: node_command(cast.player, {"wait_for_subscribers": 2, **cast.playing}),
     }
     environment = environment_of(choose_domain())

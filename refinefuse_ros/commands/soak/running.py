@@ -12,6 +12,7 @@ from pathlib import Path
 
 from refinefuse_ros.commands.processes import (
     choose_domain,
+    engine_parameters,
     environment_of,
     interrupt_on_termination,
     last_line,
@@ -112,19 +113,8 @@ class _Rig:
         self._environment = environment_of(domain)
         self._output = output
         self._rate_hz = rate_hz
-        self._commands = {
-            "fusion_node": node_command(
-                "fusion_node",
-                {
-                    "model": request.model,
-                    "engine.backend": request.backend,
-                    "engine.precision": request.precision,
-                    "engine.device": request.device,
-                    "engine.width": size.width,
-                    "engine.height": size.height,
-                },
-            )
-        }
+        fusing = {**engine_parameters(request), "engine.width": size.width, "engine.height": size.height}
+        self._commands = {"fusion_node": node_command("fusion_node", fusing)}
         for stream in Stream:
             parameters = {"camera": str(stream), "width": size.width, "height": size.height, "rate_hz": rate_hz}
             self._commands[_camera(stream)] = node_command("faulty_camera", parameters, name=_camera(stream))
