@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def node_command(executable: str, parameters: Mapping[str, object], name: str = 
         # JSON is YAML: quotes strings, spells booleans in lower case. Its \u pairs, as for an emoji, are not.
         command += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
     return command
+
+
+def require_ros() -> None:
+    """Raises ProcessError where this process cannot speak ROS 2 itself."""
+    if find_spec("rclpy") is None:
+        raise ProcessError("rclpy is missing: source a ROS 2 install, or install the extra ros (x86_64 only).")
 
 
 def engine_parameters(request: EngineRequest) -> dict[str, object]:

@@ -9,8 +9,10 @@ import sys
 import pytest
 import yaml
 
+from refinefuse_ros.commands import processes
+from refinefuse_ros.commands.cli import main
 from refinefuse_ros.commands.demo.running import _Progress
-from refinefuse_ros.commands.processes import ProcessError, node_command, run_foreground
+from refinefuse_ros.commands.processes import ProcessError, choose_domain, environment_of, node_command, run_foreground
 
 
 @pytest.mark.parametrize("value", ["a b", "true", "图 ü 😀", 'a"b\\c', "x: [1", True, 3, 2.5])
@@ -18,6 +20,26 @@ def test_a_parameter_reaches_the_node_as_it_is(value: object):
     *_, option, rule = node_command("camera_player", {"source": value})
     name, _, text = rule.partition(":=")
     assert (option, name, yaml.safe_load(text)) == ("-p", "source", value)
+
+
+def test_a_node_may_have_another_name():
+    assert node_command("faulty_camera", {}, name="left")[-2:] == ["-r", "__node:=left"]
+
+
+def test_nodes_on_a_domain_of_their_own_are_not_where_others_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+    domains = {choose_domain() for _ in range(2000)}
+    assert domains <= set(range(1, 102)) - {7}
+    assert environment_of(9)["ROS_DOMAIN_ID"] == "9"
+
+
+@pytest.mark.parametrize("verb", [["soak"], ["doctor", "--live"]])
+def test_a_verb_that_speaks_ros_itself_says_where_it_is_missing(
+    verb: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(processes, "find_spec", lambda name: None)
+    assert main(verb) == 1
+    assert capsys.readouterr().err.startswith("error: rclpy is missing: source a ROS 2 install")
 
 
 def test_a_node_that_ends_well_is_success():

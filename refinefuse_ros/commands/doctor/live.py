@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from refinefuse_ros.commands.doctor.findings import Finding, Verdict
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.commands.processes import require_ros
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
 from refinefuse_ros.stream.health import Level
 
@@ -27,10 +26,9 @@ def examine_live(seconds: float) -> Iterator[Finding]:
     """Look at the running system for some seconds, once others are discovered.
 
     Raises:
-        UserError: ROS 2 is not there.
+        ProcessError: ROS 2 is not there.
     """
-    if find_spec("rclpy") is None:
-        raise UserError("rclpy is missing: source a ROS 2 install, or install the extra ros (x86_64 only).")
+    require_ros()
     from refinefuse_ros.nodes.live_survey import survey
 
     yield from judge(survey(seconds))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from refinefuse_ros.commands.options import add_engine, add_json, engine_request, positive, print_json, size
+from refinefuse_ros.commands.processes import require_ros
 from refinefuse_ros.commands.soak.script import ACTS
 from refinefuse_ros.errors import UserError
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    require_ros()
     from refinefuse_ros.commands.soak.running import soak
 
     soaked = soak(
@@ -59,18 +61,17 @@ def run(options: argparse.Namespace) -> None:
 
 def _summary(verdict: dict[str, Any]) -> str:
     """The verdict in a few lines, for people."""
-    balanced = verdict["reports"] - verdict["unbalanced"]
-    return "\n".join(
-        [
-            f"{'passed' if verdict['passed'] else 'FAILED'}: {verdict['faults']} faults, {verdict['named']} of"
-            f" {verdict['to_be_named']} named",
-            f"  back to full rate after {_seconds(verdict['recovery_s_p50'])} p50, {_seconds(verdict['recovery_s_max'])}"
-            f" max; longest silence {_seconds(verdict['longest_silence_s'])}",
-            f"  ledger balanced in {balanced} of {verdict['reports']} reports; pairs at most {verdict['furthest_ms']:.0f}"
-            f" ms apart; memory {verdict['memory_growth']:+.1%}",
-            *(f"  {failure}" for failure in verdict["failures"]),
-        ]
-    )
+    head = "passed" if verdict["passed"] else "FAILED"
+    recovery = f"{_seconds(verdict['recovery_s_p50'])} p50, {_seconds(verdict['recovery_s_max'])} max"
+    silence = _seconds(verdict["longest_silence_s"])
+    reports, unbalanced = verdict["reports"], verdict["unbalanced"]
+    apart, growth = f"{verdict['furthest_ms']:.0f} ms", f"{verdict['memory_growth']:+.1%}"
+    lines = [
+        f"{head}: {verdict['faults']} faults, {verdict['named']} of {verdict['to_be_named']} named",
+        f"  back to full rate after {recovery}; longest silence {silence}",
+        f"  ledger balanced in {reports - unbalanced} of {reports} reports; pairs within {apart}; memory {growth}",
+    ]
+    return "\n".join([*lines, *(f"  {failure}" for failure in verdict["failures"])])
 
 
 def _seconds(value: float | None) -> str:
