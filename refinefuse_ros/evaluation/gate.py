@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
 from refinefuse_ros.evaluation.metric_texts import FLICKER, METRIC_TEXTS
 from refinefuse_ros.evaluation.recording import CameraSummary, LiveLatency, Recording
@@ -15,6 +16,7 @@ from refinefuse_ros.evaluation.verdict import Method, Verdict
 from refinefuse_ros.settings import ConfigError, from_mapping, read_mapping
 
 EXAMPLE = "config/gate.yaml"
+_METRICS: Final = tuple(name for name in METRIC_TEXTS if name != FLICKER)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class MethodRules:
     """Bounds for one method.
 
     Attributes:
-        metrics: of the means over all pairs, by the name in `METRIC_NAMES`.
+        metrics: of the numbers over all pairs, by the name in `METRIC_TEXTS`, the flicker apart.
         flicker: in grey levels.
 
     Raises:
@@ -62,13 +64,19 @@ class MethodRules:
 
     def __post_init__(self) -> None:
         for name in self.metrics:
-            if name not in METRIC_NAMES:
-                raise ValueError(f"there is no metric {name}; known are {', '.join(METRIC_NAMES)}.")
+            if name not in _METRICS:
+                raise ValueError(f"there is no metric {name}; known are {', '.join(_METRICS)}.")
 
     def violations(self, method: Method) -> Iterator[str]:
-        summary = method.summary()
+        numbers = method.numbers()
         for name, bound in self.metrics.items():
-            yield from bound.violations(f"The mean {METRIC_TEXTS[name].title} of {method.label}", summary[name].mean)
+            title, number = METRIC_TEXTS[name].title, numbers[name]
+            if number is None:
+                yield f"The gate bounds {title}, but {method.label} has none: that takes pairs with warm objects."
+            else:
+                yield from bound.violations(
+                    f"The {'mean ' if name in METRIC_NAMES else ''}{title} of {method.label}", number
+                )
         if self.flicker is None:
             return
         if method.flicker is None:

@@ -3,12 +3,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from refinefuse_ros.evaluation.scorecard import LOWER_IS_BETTER
 
 FLICKER: Final = "flicker"
+
+
+class Better(Enum):
+    """Which values of a number are the better ones; as a word for the reader, and as a sign."""
+
+    HIGHER = "higher", "↑"
+    LOWER = "lower", "↓"
+    NEAR_ZERO = "near 0", "→0"
+
+    def __init__(self, word: str, sign: str) -> None:
+        self.word = word
+        self.sign = sign
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best of at least one value."""
+        if self is Better.NEAR_ZERO:
+            return min(values, key=abs)
+        return min(values) if self is Better.LOWER else max(values)
 
 
 @dataclass(frozen=True)
@@ -17,11 +37,15 @@ class MetricText:
 
     title: str
     says: str
-    lower_is_better: bool
+    better: Better
+
+
+_LOWER: Final = LOWER_IS_BETTER | {"lost", FLICKER}
 
 
 def _text(name: str, title: str, says: str) -> MetricText:
-    return MetricText(title, says, name in LOWER_IS_BETTER or name == FLICKER)
+    better = Better.LOWER if name in _LOWER else Better.NEAR_ZERO if name == "ring" else Better.HIGHER
+    return MetricText(title, says, better)
 
 
 METRIC_TEXTS: Final = {
@@ -35,7 +59,11 @@ METRIC_TEXTS: Final = {
         ("sf", "SF", "spatial frequency, grey levels"),
         ("ag", "AG", "average gradient, grey levels a pixel"),
         ("ecg", "ECG", "halos and patches that neither source has"),
+        ("outlines", "OUTLINES", "dark rims along edges, grey levels"),
+        ("kept", "KEPT", "share of warm objects' contrast kept"),
+        ("lost", "LOST", "warm objects that keep less than a quarter of it, %"),
+        ("ring", "RING", "how much darker (below 0) it is beside warm objects than further away, grey levels"),
         (FLICKER, "flicker", "change where both sources stand still, grey levels"),
     )
 }
-"""By the name in `METRIC_NAMES`, and the flicker; first what compares with the sources, then what looks alone."""
+"""By the name in `Method.numbers`: what compares with the sources, what looks alone, and what both do not see."""

@@ -1,9 +1,9 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Quality of a fused image: the seven metrics of the fusion literature, and one for what they miss.
+"""Quality of a fused image: the seven metrics of the fusion literature, and two for what they miss.
 
 Every metric takes grey planes, uint8 of shape (H, W) on 0..255: `ir` (thermal), `vis` (grey of the RGB image)
 and `fused` (grey of the fused image), all of one size; `to_grey` makes one from a BGR image. Higher is better
-for EN, SF, AG, SCD, VIF, Qabf and SSIM, lower for ECG. The variants are those behind the
+for EN, SF, AG, SCD, VIF, Qabf and SSIM, lower for ECG and OUTLINES. The variants are those behind the
 published SeAFusion results, which they reproduce; numbers compare only within one set of definitions.
 
 No metric returns NaN: a source (or difference) without any structure to compare with, such as a constant
@@ -54,6 +54,7 @@ class PairMetrics:
     en: float
     ssim: float
     ecg: float
+    outlines: float
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:
@@ -95,6 +96,7 @@ def evaluate_pair(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> PairMet
         en=entropy(fused),
         ssim=ssim(ir, vis, fused),
         ecg=ecg(ir, vis, fused),
+        outlines=outlines(ir, vis, fused),
     )
 
 

@@ -4,23 +4,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
 
 from refinefuse_ros.evaluation.metrics import PairMetrics
+from refinefuse_ros.evaluation.warm_objects import WarmScore, summarize_warm
 
-METRIC_NAMES: Final = tuple(field.name for field in fields(PairMetrics))
-LOWER_IS_BETTER: Final = frozenset({"ecg"})
+METRIC_NAMES: Final = tuple(metric.name for metric in fields(PairMetrics))
+LOWER_IS_BETTER: Final = frozenset({"ecg", "outlines"})
+KEPT: Final = "kept"
+# What pairs are ranked by, to show the worst.
+RANKED_NAMES: Final = (*METRIC_NAMES, KEPT)
 
 
 @dataclass(frozen=True)
 class PairScore:
-    """The metrics of one pair; `name` is the file's name without suffix, for a video with the frame's index."""
+    """What was measured of one fused pair.
+
+    Attributes:
+        name: the file's name without suffix, for a video with the frame's index.
+        metrics: of the whole picture.
+        warm: of the warm objects in it.
+    """
 
     name: str
     metrics: PairMetrics
+    warm: WarmScore = field(default_factory=WarmScore)
+
+    def value(self, name: str) -> float | None:
+        """The number of a name in `RANKED_NAMES`; None for KEPT of a pair without warm objects."""
+        return summarize_warm([self.warm]).kept if name == KEPT else getattr(self.metrics, name)
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class MetricSummary:
         mean: over the pairs, every pair weighing the same.
         std: standard deviation of the pairs about their mean (over n, not n - 1), 0 for one pair.
         worst_pair: name of the pair with the worst value, the first one if several have it.
-        worst_value: the lowest value, for ECG the highest.
+        worst_value: the lowest value, for ECG and OUTLINES the highest.
     """
 
     mean: float
@@ -41,7 +56,7 @@ class MetricSummary:
 
 
 def badness(name: str, value: float) -> float:
-    """The metric's value, turned so that more is worse."""
+    """The value of a name in `RANKED_NAMES`, turned so that more is worse."""
     return value if name in LOWER_IS_BETTER else -value
 
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from refinefuse_ros.evaluation.metric_texts import FLICKER, METRIC_TEXTS, MetricText
+from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, MetricText
 from refinefuse_ros.evaluation.recording import Recording
-from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
 from refinefuse_ros.evaluation.verdict import Method, Verdict
 
 
@@ -46,35 +45,37 @@ def _add_spread(table: Table, method: Method) -> None:
     for heading in ("mean", "std", "worst"):
         table.add_column(heading, justify="right")
     table.add_column("worst pair")
-    for name, summary in method.summary().items():
-        values = (f"{value:.4f}" for value in (summary.mean, summary.std, summary.worst_value))
-        table.add_row(*_names(METRIC_TEXTS[name]), *values, summary.worst_pair)
-    if method.flicker is not None:
-        table.add_row(*_names(METRIC_TEXTS[FLICKER]), f"{method.flicker:.4f}", "", "", "")
+    summaries = method.summary()
+    for name, number in method.numbers().items():
+        if name in summaries:
+            summary = summaries[name]
+            values = (f"{value:.4f}" for value in (summary.mean, summary.std, summary.worst_value))
+            table.add_row(*_names(METRIC_TEXTS[name]), *values, summary.worst_pair)
+        elif number is not None:
+            table.add_row(*_names(METRIC_TEXTS[name]), f"{number:.4f}", "", "", "")
 
 
 def _add_means(table: Table, methods: list[Method]) -> None:
     for method in methods:
         table.add_column(method.label, justify="right")
-    summaries = [method.summary() for method in methods]
-    rows = {name: [summary[name].mean for summary in summaries] for name in METRIC_NAMES}
-    rows[FLICKER] = [method.flicker for method in methods]
-    for name, means in rows.items():
-        known = [mean for mean in means if mean is not None]
+    numbers = [method.numbers() for method in methods]
+    for name in numbers[0]:
+        of_methods = [of_method[name] for of_method in numbers]
+        known = [number for number in of_methods if number is not None]
         if known:
             text = METRIC_TEXTS[name]
-            best = min(known) if text.lower_is_better else max(known)
-            table.add_row(*_names(text), *(_cell(mean, mean == best) for mean in means))
+            best = text.better.best(known)
+            table.add_row(*_names(text), *(_cell(number, number == best) for number in of_methods))
 
 
 def _names(text: MetricText) -> tuple[str, str]:
-    return text.title, "lower" if text.lower_is_better else "higher"
+    return text.title, text.better.word
 
 
-def _cell(mean: float | None, best: bool) -> str:
-    if mean is None:
+def _cell(number: float | None, best: bool) -> str:
+    if number is None:
         return "-"
-    return f"[bold]* {mean:.4f}[/bold]" if best else f"{mean:.4f}"
+    return f"[bold]* {number:.4f}[/bold]" if best else f"{number:.4f}"
 
 
 def _print_recording(recording: Recording) -> None:

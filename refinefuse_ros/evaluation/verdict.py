@@ -14,6 +14,7 @@ from typing import Any
 
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.scorecard import MetricSummary, PairScore, summarize
+from refinefuse_ros.evaluation.warm_objects import WarmSummary, summarize_warm
 from refinefuse_ros.writing import write_whole, writing_to
 
 
@@ -23,7 +24,7 @@ class Method:
 
     Attributes:
         label: a model's name, a recording's topic or a folder; the labels of one verdict differ.
-        pairs: each pair's metrics, in the source's order.
+        pairs: what was measured of each pair, in the source's order.
         flicker: in grey levels; None for stills and for a video in which nothing stands still.
         engine: what fused (`EngineInfo.to_dict`, with the model file's SHA-256); None for images that were there.
     """
@@ -37,25 +38,56 @@ class Method:
         """Each metric over all pairs, by its name in `METRIC_NAMES`."""
         return summarize(self.pairs)
 
+    def warm_objects(self) -> WarmSummary:
+        """What it shows of the warm objects of all pairs."""
+        return summarize_warm(pair.warm for pair in self.pairs)
+
+    def numbers(self) -> dict[str, float | None]:
+        """Every number by its name in `METRIC_TEXTS`: a metric's mean, and what is measured over all pairs together.
+
+        None for what there was nothing to measure by.
+        """
+        warm = self.warm_objects()
+        return {
+            **{name: summary.mean for name, summary in self.summary().items()},
+            "kept": warm.kept,
+            "lost": warm.lost,
+            "ring": warm.ring,
+            "flicker": self.flicker,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "label": self.label,
             "engine": self.engine,
             "count": len(self.pairs),
             "metrics": {name: asdict(summary) for name, summary in self.summary().items()},
+            "warm_objects": asdict(self.warm_objects()),
             "flicker": self.flicker,
-            "pairs": [{"name": pair.name, **asdict(pair.metrics)} for pair in self.pairs],
+            "pairs": [
+                {"name": pair.name, **asdict(pair.metrics), "warm_objects": asdict(summarize_warm([pair.warm]))}
+                for pair in self.pairs
+            ],
         }
 
 
 @dataclass(frozen=True)
 class SourceNumbers:
-    """What can be said of one source alone: means over the scored pairs, for comparison with the fused images."""
+    """What can be said of one source alone, for comparison with the fused images; None where there is no such thing.
+
+    Attributes:
+        en, sf, ag: means over the scored pairs.
+        flicker: as in `Method`.
+        kept, lost, ring: what the source shows of the warm objects, as if it were the fused image.
+    """
 
     en: float
     sf: float
     ag: float
     flicker: float | None
+    kept: float | None = None
+    lost: float | None = None
+    ring: float | None = None
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,11 @@ class WarmScore:
         near_pixels, far_pixels: how many these are.
     """
 
-    kept: tuple[float, ...]
-    near: int
-    near_pixels: int
-    far: int
-    far_pixels: int
+    kept: tuple[float, ...] = ()
+    near: int = 0
+    near_pixels: int = 0
+    far: int = 0
+    far_pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,13 +177,14 @@ def _scene(ir: np.ndarray) -> np.ndarray:
     if times < 2:
         return _blurred(ir, sigma)
     # Reflected before it is made smaller, for the smaller plane's own reflection would lie elsewhere.
-    rim = times * math.ceil(_WINDOW_SIGMAS * sigma / times)
-    wide = cv2.copyMakeBorder(ir, rim, rim + -height % times, rim, rim + -width % times, cv2.BORDER_REFLECT_101).astype(
-        np.float32
-    )
-    small = cv2.resize(wide, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
-    blurred = cv2.resize(_blurred(small, sigma / times), wide.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return blurred[rim : rim + height, rim : rim + width]
+    margin = math.ceil(_WINDOW_SIGMAS * sigma / times)
+    rim = times * margin
+    wide = cv2.copyMakeBorder(ir, rim, rim + -height % times, rim, rim + -width % times, cv2.BORDER_REFLECT_101)
+    small = cv2.resize(wide.astype(np.float32), None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
+    # One pixel around is kept, to interpolate with.
+    inner = _blurred(small, sigma / times)[margin - 1 : 1 - margin, margin - 1 : 1 - margin]
+    blurred = cv2.resize(inner, None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
+    return blurred[times : times + height, times : times + width]
 
 
 def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:

@@ -78,6 +78,31 @@ def test_given_images_are_scored_by_name_with_the_pinned_metrics(tmp_path: Path)
     assert verdict.rgb.en == pytest.approx(np.mean([entropy(to_grey(smooth(seed, (48, 64, 3)))) for seed in (1, 4)]))
 
 
+def test_what_is_left_of_warm_objects_is_scored_over_all_of_them(tmp_path: Path) -> None:
+    """Two people who are seen and one who is lost; RGB sees none of them. In the last pair there is nobody."""
+    people = {"a": [(30, 30), (30, 80)], "b": [(30, 50)], "c": []}
+    shown = {"a": 60, "b": 6, "c": 0}  # of 150 levels
+    for name, places in people.items():
+        thermal, rgb = np.full((90, 120), 50, np.uint8), np.full((90, 120, 3), 90, np.uint8)
+        fused = rgb.copy()
+        for top, left in places:
+            thermal[top : top + 20, left : left + 10] = 200
+            fused[top : top + 20, left : left + 10] += np.uint8(shown[name])
+        for folder, image in (("thermal", thermal), ("rgb", rgb), ("fused", fused)):
+            write(tmp_path / folder, f"{name}.png", image)
+
+    verdict, gallery = evaluate_files(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", quiet=True)
+
+    (method,) = verdict.methods
+    warm = method.warm_objects()
+    assert (warm.objects, warm.kept, warm.lost) == (3, pytest.approx((2 * 0.4 + 0.04) / 3), pytest.approx(100 / 3))
+    assert warm.ring == 0.0
+    assert [pair.value("kept") for pair in method.pairs] == [pytest.approx(0.4), pytest.approx(0.04), None]
+    assert (verdict.thermal.kept, verdict.thermal.lost) == (1.0, 0.0)
+    assert (verdict.rgb.kept, verdict.rgb.lost, verdict.rgb.ring) == (0.0, 100.0, 0.0)
+    assert [picture.name for picture in gallery.worst[method.label]["kept"]] == ["b", "a"]
+
+
 def test_a_model_scores_as_its_fused_files_do_and_twice_the_same(tmp_path: Path) -> None:
     write_triples(tmp_path, "a.png", "b.png")
     write(tmp_path / "thermal", "c.png", smooth(9).astype(np.uint16) * 20 + 3000)

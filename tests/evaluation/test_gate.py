@@ -16,16 +16,18 @@ from hypothesis import strategies as st
 from refinefuse_ros.evaluation.gate import Bound, Gate, MethodRules, RecordingRules, load_gate
 from refinefuse_ros.evaluation.metrics import PairMetrics
 from refinefuse_ros.evaluation.recording import CameraSummary, Gap, LiveLatency, Recording
-from refinefuse_ros.evaluation.scorecard import PairScore
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
 from refinefuse_ros.evaluation.verdict import Method, Verdict
+from refinefuse_ros.evaluation.warm_objects import WarmScore
 from refinefuse_ros.settings import ConfigError
 from refinefuse_ros.stream.synchronizer import SyncConfig
 
+NO_OBJECTS = WarmScore()
 SHIPPED = Path(__file__).parents[2] / "config" / "gate.yaml"
 
 
-def method(label: str, level: float = 1.0, flicker: float | None = None) -> Method:
-    return Method(label, [PairScore("a", PairMetrics(*[level] * 8))], flicker, None)
+def method(label: str, level: float = 1.0, flicker: float | None = None, warm: WarmScore = NO_OBJECTS) -> Method:
+    return Method(label, [PairScore("a", PairMetrics(*[level] * len(METRIC_NAMES)), warm)], flicker, None)
 
 
 def verdict(*methods: Method, recording: Recording | None = None) -> Any:
@@ -74,7 +76,8 @@ def test_every_kind_of_rule_is_read(tmp_path: Path) -> None:
         ("recording: {}", "has no rule"),
         ("methods: {base: {}}", "has no rule"),
         ("metric: {vif: {min: 1}}", "no setting metric; known there: metrics, flicker, methods, recording"),
-        ("metrics: {vix: {min: 1}}", "no metric vix; known are vif, ag"),
+        ("metrics: {vix: {min: 1}}", "no metric vix; known are vif, scd"),
+        ("metrics: {flicker: {max: 1}}", "no metric flicker"),
         ("methods: {base: {metrics: {vix: {min: 1}}}}", "methods.base: there is no metric vix"),
         ("metrics: {vif: 0.9}", "metrics.vif is 0.9; give its settings as key: value"),
         ("metrics: {vif: {min: high}}", "metrics.vif.min is 'high'; give a number"),
@@ -122,6 +125,20 @@ def test_further_methods_have_their_own_rules() -> None:
     assert gate.violations(verdict(method("nano"), method("base", level=2.0))) == [
         "The mean VIF of base is 2, below the 3 that is allowed.",
         "The gate has rules for giant, but what was scored is nano, base.",
+    ]
+
+
+def test_what_is_left_of_warm_objects_is_bounded_and_must_be_there() -> None:
+    gate = Gate(metrics={"kept": Bound(min=0.6), "lost": Bound(max=30), "ring": Bound(min=-3)})
+    assert gate.violations(verdict(method("nano", warm=WarmScore((0.2, 1.0, 1.0, 1.0), -40, 10, 10, 10)))) == [
+        "The RING of nano is -5, below the -3 that is allowed."
+    ]
+    assert gate.violations(verdict(method("nano", warm=WarmScore((0.2, 1.0), 10, 10, 10, 10)))) == [
+        "The LOST of nano is 50, above the 30 that is allowed."
+    ]
+    assert gate.violations(verdict(method("nano"))) == [
+        f"The gate bounds {name}, but nano has none: that takes pairs with warm objects."
+        for name in ("KEPT", "LOST", "RING")
     ]
 
 

@@ -3,10 +3,19 @@
 
 from __future__ import annotations
 
-from refinefuse_ros.evaluation.metric_texts import FLICKER, METRIC_TEXTS
-from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
+from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, Better
+from refinefuse_ros.evaluation.metrics import PairMetrics
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
+from refinefuse_ros.evaluation.verdict import Method
 
 
-def test_every_metric_has_a_text_and_only_ecg_and_flicker_are_better_low() -> None:
-    assert set(METRIC_TEXTS) == {*METRIC_NAMES, FLICKER}
-    assert {name for name, text in METRIC_TEXTS.items() if text.lower_is_better} == {"ecg", FLICKER}
+def test_every_number_of_a_method_has_a_text_that_says_which_values_are_better() -> None:
+    method = Method("nano", [PairScore("a", PairMetrics(*[1.0] * len(METRIC_NAMES)))], None, None)
+    assert set(METRIC_TEXTS) == set(method.numbers())
+    better = {better: {name for name, text in METRIC_TEXTS.items() if text.better is better} for better in Better}
+    assert better[Better.LOWER] == {"ecg", "outlines", "lost", "flicker"}
+    assert better[Better.NEAR_ZERO] == {"ring"}
+
+
+def test_the_best_value_is_the_highest_the_lowest_or_the_nearest_to_zero() -> None:
+    assert [better.best([-3.0, 2.0, 4.0]) for better in Better] == [4.0, -3.0, 2.0]

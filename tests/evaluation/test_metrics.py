@@ -58,6 +58,7 @@ def test_published_seafusion_figures_are_reproduced():
             "en": 6.64659,
             "ssim": 0.99450,
             "ecg": 1.11597,
+            "outlines": 0.03702,
         },
         abs=1e-5,
     )
@@ -232,6 +233,7 @@ def test_evaluate_pair_gives_what_the_single_metrics_give():
         en=metrics.entropy(planes[2]),
         ssim=metrics.ssim(*planes),
         ecg=metrics.ecg(*planes),
+        outlines=metrics.outlines(*planes),
     )
 
 
@@ -281,6 +283,7 @@ def test_every_metric_is_finite_and_in_range_for_any_planes(data: st.DataObject,
     assert 0 <= result.en <= 8
     assert abs(result.ssim) <= 2 + 1e-9
     assert result.ecg >= 0
+    assert result.outlines >= 0
 
 
 @pytest.mark.parametrize(
@@ -299,7 +302,7 @@ def test_wrong_planes_are_refused_with_a_sentence(planes: tuple[np.ndarray, ...]
 
 
 def test_summarize_is_the_mean_per_metric_and_refuses_nothing():
-    low, high = PairMetrics(*range(8)), PairMetrics(*range(2, 10))
-    assert metrics.summarize([low, high]) == PairMetrics(*(float(value) for value in range(1, 9)))
+    low, high = PairMetrics(*range(9)), PairMetrics(*range(2, 11))
+    assert metrics.summarize([low, high]) == PairMetrics(*(float(value) for value in range(1, 10)))
     with pytest.raises(ValueError, match="no scored pairs"):
         metrics.summarize([])

@@ -25,6 +25,7 @@ from refinefuse_ros.engine.manifest import ANY, Comparison, EngineKey, Manifest,
 from refinefuse_ros.engine.proof import References, prove
 from refinefuse_ros.errors import UserError, one_line
 from refinefuse_ros.evaluation.comparing import Sample, compare, sample_pairs
+from refinefuse_ros.evaluation.scorecard import LOWER_IS_BETTER
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 from refinefuse_ros.writing import prepare_to_write, write_together, writing_to
@@ -315,8 +316,11 @@ def _built_report(
 
 
 def _report(files: Sequence[Path], format: str, key: EngineKey, comparison: Comparison, note: str = "") -> ExportReport:
-    # ECG is better when it falls
-    fallen = [name for name, change in comparison.changes.items() if change < -_NOTED_FALL_PERCENT and name != "ecg"]
+    fallen = [
+        name
+        for name, change in comparison.changes.items()
+        if change < -_NOTED_FALL_PERCENT and name not in LOWER_IS_BETTER
+    ]
     if key.precision == "int8" and fallen:
         advice = (
             f"{', '.join(fallen).upper()} fell by more than {_NOTED_FALL_PERCENT:g} % on these pairs;"

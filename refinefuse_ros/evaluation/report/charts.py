@@ -88,7 +88,7 @@ def _spread(name: str, methods: list[Method], axis: TimeAxis | None) -> Chart:
     height = 56 + 44 * len(methods) if axis is None else 210
     layout = _strip_layout() if axis is None else _time_layout(len(methods), axis.title)
     summary = "; ".join(_in_words(method, name) for method in methods)
-    note = f"{text.says}; {'lower' if text.lower_is_better else 'higher'} is better"
+    note = f"{text.says}; {text.better.word} is better"
     return Chart(f"spread-{name}", text.title, note, summary, height, _finished(figure, height, **layout))
 
 

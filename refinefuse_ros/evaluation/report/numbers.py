@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refinefuse_ros.evaluation.metric_texts import FLICKER, METRIC_TEXTS
-from refinefuse_ros.evaluation.verdict import Method, Verdict
+from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, Better
+from refinefuse_ros.evaluation.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Value:
-    """Mean and standard deviation over the pairs; the flicker has only one value."""
+    """Mean and standard deviation over the pairs; what is measured over all of them together has only one value."""
 
     mean: float
     std: float | None
@@ -23,8 +23,8 @@ class Row:
     """One number.
 
     Attributes:
-        name, title, says, lower_is_better: as in `METRIC_TEXTS`.
-        values: of the methods, in their order; None for one that has no flicker.
+        name, title, says, better: as in `METRIC_TEXTS`.
+        values: of the methods, in their order; None for one that has no such number.
         best: the indices of the best methods; empty with a single one.
         sources: the same number of the thermal and of the RGB images alone; None where there is no such thing.
     """
@@ -32,25 +32,24 @@ class Row:
     name: str
     title: str
     says: str
-    lower_is_better: bool
+    better: Better
     values: list[Value | None]
     best: set[int]
     sources: tuple[float | None, float | None]
 
 
 def summary_rows(verdict: Verdict) -> list[Row]:
-    """The rows in the order of `METRIC_TEXTS`; the flicker only where anything has one."""
-    summaries = [method.summary() for method in verdict.comparable()]
+    """The rows in the order of `METRIC_TEXTS`, those that any method has."""
+    numbers, summaries = zip(*((method.numbers(), method.summary()) for method in verdict.comparable()), strict=True)
     rows = []
     for name, text in METRIC_TEXTS.items():
         sources = (getattr(verdict.thermal, name, None), getattr(verdict.rgb, name, None))
-        if name == FLICKER:
-            values = [_flicker(method) for method in verdict.methods]
-        else:
-            values = [Value(summary[name].mean, summary[name].std) for summary in summaries]
+        values = [
+            None if of_method[name] is None else Value(of_method[name], summary[name].std if name in summary else None)
+            for of_method, summary in zip(numbers, summaries, strict=True)
+        ]
         if any(value is not None for value in values):
-            best = _best(values, text.lower_is_better)
-            rows.append(Row(name, text.title, text.says, text.lower_is_better, values, best, sources))
+            rows.append(Row(name, text.title, text.says, text.better, values, _best(values, text.better), sources))
     return rows
 
 
@@ -74,13 +73,9 @@ def listed(items: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))
 
 
-def _flicker(method: Method) -> Value | None:
-    return None if method.flicker is None else Value(method.flicker, None)
-
-
-def _best(values: list[Value | None], lower_is_better: bool) -> set[int]:
+def _best(values: list[Value | None], better: Better) -> set[int]:
     means = {index: value.mean for index, value in enumerate(values) if value is not None}
     if len(values) < 2 or not means:
         return set()
-    best = (min if lower_is_better else max)(means.values())
+    best = better.best(means.values())
     return {index for index, mean in means.items() if mean == best}

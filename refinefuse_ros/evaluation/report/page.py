@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS
+from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, Better
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.report.charts import (
     Chart,
@@ -30,7 +30,7 @@ from refinefuse_ros.evaluation.report.charts import (
 from refinefuse_ros.evaluation.report.numbers import most_pairs, number, summary_rows
 from refinefuse_ros.evaluation.report.pictures import PictureStore, ShownPicture, aspect_ratio, layer_names
 from refinefuse_ros.evaluation.report.sentences import account_rows, facts, source_name, verdict_sentences
-from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
+from refinefuse_ros.evaluation.scorecard import RANKED_NAMES
 from refinefuse_ros.evaluation.verdict import Gallery, Method, Verdict
 
 _PACKAGE: Final = "refinefuse_ros.evaluation.report"
@@ -52,7 +52,7 @@ class WorstOfMetric:
     """The worst pairs of one method by one metric, the worst first."""
 
     title: str
-    lower_is_better: bool
+    better: Better
     pairs: list[WorstPair]
 
 
@@ -110,19 +110,16 @@ def _environment() -> Environment:
 
 
 def _worst_of(method: Method, gallery: Gallery, store: PictureStore, methods: list[Method]) -> list[WorstOfMetric]:
-    values = {pair.name: pair.metrics for pair in method.pairs}
+    pairs = {pair.name: pair for pair in method.pairs}
     by_metric = gallery.worst.get(method.label, {})
     return [
         WorstOfMetric(
             text.title,
-            text.lower_is_better,
-            [
-                WorstPair(getattr(values[picture.name], name), store.add(picture, methods))
-                for picture in by_metric[name]
-            ],
+            text.better,
+            [WorstPair(pairs[picture.name].value(name), store.add(picture, methods)) for picture in by_metric[name]],
         )
         for name, text in METRIC_TEXTS.items()
-        if name in METRIC_NAMES and by_metric.get(name)
+        if by_metric.get(name)
     ]
 
 
@@ -136,7 +133,7 @@ def _recording_charts(recording: Recording) -> dict[str, Chart]:
 def _numbers(verdict: Verdict) -> dict[str, Any]:
     """The verdict as JSON data; without the single pairs where they are many."""
     numbers = verdict.to_dict()
-    if sum(len(method.pairs) for method in verdict.methods) * len(METRIC_NAMES) > _MOST_NUMBERS:
+    if sum(len(method.pairs) for method in verdict.methods) * len(RANKED_NAMES) > _MOST_NUMBERS:
         for method in (numbers, *numbers["compared"]):
             del method["pairs"]
     return numbers

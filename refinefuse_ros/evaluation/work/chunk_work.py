@@ -18,8 +18,9 @@ from refinefuse_ros.evaluation.metrics import average_gradient, entropy, evaluat
 from refinefuse_ros.evaluation.metrics import to_grey as grey_of_bgr
 from refinefuse_ros.evaluation.pictures import encode_moment
 from refinefuse_ros.evaluation.ranking import Ranked, worst_first
-from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, badness
+from refinefuse_ros.evaluation.scorecard import RANKED_NAMES, PairScore, badness
 from refinefuse_ros.evaluation.verdict import Picture
+from refinefuse_ros.evaluation.warm_objects import WarmObjects, WarmScore
 from refinefuse_ros.evaluation.work.chunks import Chunk, ChunkResult, Job, PairResult, PreparedPair, SourceValues
 from refinefuse_ros.image.colour import join_luma, split_luma, to_grey
 from refinefuse_ros.image.frame import Frame, ImageSize
@@ -143,13 +144,18 @@ def _to_bgr(frame: Frame) -> np.ndarray:
 
 def _measure(fused: _Fused) -> PairResult:
     planes = fused.planes
-    metrics = {label: evaluate_pair(planes.ir, planes.vis, plane) for label, plane in planes.fused.items()}
+    objects = WarmObjects(planes.ir)
+    scores = {
+        label: PairScore(fused.pair.name, evaluate_pair(planes.ir, planes.vis, plane), objects.score(planes.vis, plane))
+        for label, plane in planes.fused.items()
+    }
     second = None if fused.pair.seconds is None else int(fused.pair.seconds)
-    return PairResult(fused.pair.name, second, metrics, _source_values(planes.ir), _source_values(planes.vis))
+    thermal, rgb = (_source_values(plane, objects.score(planes.vis, plane)) for plane in (planes.ir, planes.vis))
+    return PairResult(second, scores, thermal, rgb)
 
 
-def _source_values(plane: np.ndarray) -> SourceValues:
-    return SourceValues(entropy(plane), spatial_frequency(plane), average_gradient(plane))
+def _source_values(plane: np.ndarray, warm: WarmScore) -> SourceValues:
+    return SourceValues(entropy(plane), spatial_frequency(plane), average_gradient(plane), warm)
 
 
 def _flicker(fused: list[_Fused]) -> Flicker:
@@ -170,13 +176,13 @@ def _pictures(chunk: Chunk, results: list[PairResult], fused: list[_Fused]) -> d
 def _worst(chunk: Chunk, results: list[PairResult]) -> set[int]:
     """Positions in the chunk of the pairs that may be among the worst of the whole source, by any method and metric."""
     found: set[int] = set()
-    for label in {label for result in results for label in result.metrics}:
-        for name in METRIC_NAMES:
+    for label in {label for result in results for label in result.scores}:
+        for name in RANKED_NAMES:
             limit = chunk.limits.get((label, name), float("-inf"))
             ranked = worst_first(
-                Ranked(badness(name, getattr(result.metrics[label], name)), i, result.second)
+                Ranked(badness(name, value), i, result.second)
                 for i, result in enumerate(results)
-                if label in result.metrics
+                if label in result.scores and (value := result.scores[label].value(name)) is not None
             )
             found |= {pair.index for pair in ranked if pair.badness > limit}
     return found

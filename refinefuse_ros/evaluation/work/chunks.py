@@ -12,8 +12,9 @@ import numpy as np
 
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.evaluation.flicker import Flicker
-from refinefuse_ros.evaluation.metrics import PairMetrics
+from refinefuse_ros.evaluation.scorecard import PairScore
 from refinefuse_ros.evaluation.verdict import Picture
+from refinefuse_ros.evaluation.warm_objects import WarmScore
 from refinefuse_ros.image.frame import Frame
 
 MOST_PAIRS: Final = 48
@@ -83,11 +84,12 @@ class Chunk:
 
 @dataclass(frozen=True)
 class SourceValues:
-    """EN, SF and AG of one source's plane."""
+    """EN, SF and AG of one source's plane, and what it shows of the warm objects."""
 
     en: float
     sf: float
     ag: float
+    warm: WarmScore
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,13 @@ class PairResult:
     """What was found of one pair.
 
     Attributes:
-        name: as in `PairScore`.
         second: the whole second of the source that it lies in; None for stills.
-        metrics: each method's, by label.
+        scores: each method's, by label.
         thermal, rgb: the sources' own values.
     """
 
-    name: str
     second: int | None
-    metrics: dict[str, PairMetrics]
+    scores: dict[str, PairScore]
     thermal: SourceValues
     rgb: SourceValues
 

@@ -12,8 +12,9 @@ from refinefuse_ros.errors import UserError
 from refinefuse_ros.evaluation.flicker import Flicker
 from refinefuse_ros.evaluation.pictures import Moments
 from refinefuse_ros.evaluation.ranking import KEPT_WORST, Ranked, worst_first
-from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore, badness
+from refinefuse_ros.evaluation.scorecard import RANKED_NAMES, PairScore, badness
 from refinefuse_ros.evaluation.verdict import Gallery, Method, Picture, SourceNumbers
+from refinefuse_ros.evaluation.warm_objects import summarize_warm
 from refinefuse_ros.evaluation.work.chunk_work import RGB, THERMAL
 from refinefuse_ros.evaluation.work.chunks import ChunkResult, SourceValues
 
@@ -56,11 +57,13 @@ class Tally:
         for index, pair in enumerate(result.pairs, result.start):
             self._sources[THERMAL].append(pair.thermal)
             self._sources[RGB].append(pair.rgb)
-            for label, metrics in pair.metrics.items():
-                self._scores[label].append(PairScore(pair.name, metrics))
-                for name in METRIC_NAMES:
-                    ranked = Ranked(badness(name, getattr(metrics, name)), index, pair.second)
-                    self._worst[label, name] = worst_first([*self._worst.get((label, name), []), ranked])
+            for label, score in pair.scores.items():
+                self._scores[label].append(score)
+                for name in RANKED_NAMES:
+                    value = score.value(name)
+                    if value is not None:
+                        ranked = Ranked(badness(name, value), index, pair.second)
+                        self._worst[label, name] = worst_first([*self._worst.get((label, name), []), ranked])
         if result.flicker:
             self._flicker.extend(result.flicker)
         self._pictures |= result.pictures
@@ -76,10 +79,11 @@ class Tally:
         ]
 
     def source(self, name: str) -> SourceNumbers:
-        """The means of THERMAL or RGB."""
+        """What THERMAL or RGB has alone."""
         values = self._sources[name]
         en, sf, ag = (float(np.mean([getattr(value, of) for value in values])) for of in ("en", "sf", "ag"))
-        return SourceNumbers(en, sf, ag, self._flicker.value(name))
+        warm = summarize_warm(value.warm for value in values)
+        return SourceNumbers(en, sf, ag, self._flicker.value(name), warm.kept, warm.lost, warm.ring)
 
     def gallery(self) -> Gallery:
         worst: dict[str, dict[str, list[Picture]]] = {}

@@ -11,8 +11,9 @@ import pytest
 
 from refinefuse_ros.evaluation.metrics import PairMetrics
 from refinefuse_ros.evaluation.recording import CameraSummary, Gap, LiveLatency, Recording
-from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, RANKED_NAMES, PairScore
 from refinefuse_ros.evaluation.verdict import Gallery, Method, Picture, Provenance, SourceNumbers, Verdict
+from refinefuse_ros.evaluation.warm_objects import WarmScore
 from refinefuse_ros.stream.synchronizer import SyncConfig
 
 START_S = 1700000000
@@ -87,7 +88,10 @@ def make_verdict(recording: Recording) -> Callable[..., tuple[Verdict, Gallery]]
         ]
 
         def pairs(level: float) -> list[PairScore]:
-            return [PairScore(name, PairMetrics(*generator.normal(level, 0.1, 8))) for name in names]
+            warm = WarmScore((level - 0.5, 0.2), -30, 10, 20, 10)
+            return [
+                PairScore(name, PairMetrics(*generator.normal(level, 0.1, len(METRIC_NAMES))), warm) for name in names
+            ]
 
         methods = [
             Method(label, pairs(1 + 0.05 * i), 0.3 + 0.1 * i if of_recording else None, ENGINE if i == 0 else None)
@@ -100,7 +104,7 @@ def make_verdict(recording: Recording) -> Callable[..., tuple[Verdict, Gallery]]
             return Picture(names[index], seconds, _picture(20, f"t {index}"), _picture(60, f"v {index}"), fused)
 
         moments = [picture(index) for index in range(0, count, 4)]
-        worst = {label: dict.fromkeys(METRIC_NAMES, moments[:3]) for label in labels}
+        worst = {label: dict.fromkeys(RANKED_NAMES, moments[:3]) for label in labels}
         versions = {"numpy": "2.0", "openvino": "2026.3"}
         topics = (":/thermal/image_raw", ":/rgb/image_raw") if of_recording else ("/thermal", "/rgb")
         sources = [("bags/street" if of_recording else "pairs/msrs") + topic for topic in topics]
@@ -109,7 +113,7 @@ def make_verdict(recording: Recording) -> Callable[..., tuple[Verdict, Gallery]]
         verdict = Verdict(
             methods=methods,
             thermal=SourceNumbers(0.5, 0.9, 0.8, 0.2 if of_recording else None),
-            rgb=SourceNumbers(0.9, 1.2, 1.0, 0.4 if of_recording else None),
+            rgb=SourceNumbers(0.9, 1.2, 1.0, 0.4 if of_recording else None, 0.35, 61.5, 0.0),
             recording=recording if of_recording else None,
             skipped=["x.png is not a readable image."],
             provenance=origin,

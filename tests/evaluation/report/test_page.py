@@ -22,7 +22,7 @@ from refinefuse_ros.evaluation import report
 from refinefuse_ros.evaluation.recording import LiveLatency, Recording
 from refinefuse_ros.evaluation.report.page import render_page
 from refinefuse_ros.evaluation.report.pictures import PictureStore
-from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, RANKED_NAMES
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 
 HOSTILE = "/<script>window.attacked = 1</script>\"'&"
@@ -90,9 +90,13 @@ def test_the_summary_has_every_number_and_marks_the_best(compared: tuple[Verdict
     verdict, _, page = compared
     for title in ("VIF ↑", "SCD ↑", "Qabf ↑", "SSIM ↑", "EN ↑", "SF ↑", "AG ↑", "ECG ↓", "flicker ↓"):
         assert title in page.text
-    assert page.text.count("(best)") == 9
+    for title in ("OUTLINES ↓", "KEPT ↑", "LOST ↓", "RING →0"):
+        assert title in page.text
+    assert page.text.count("(best)") == 15  # of 13, in LOST and RING both
     assert f"{verdict.methods[0].summary()['vif'].mean:.3f}" in page.text
-    assert "base is best in 7 of 9 numbers and nano in 2" in page.text
+    assert "base is best in 9 of 13 numbers and nano in 6" in page.text
+    assert "KEPT and LOST are over 48 warm objects." in page.text
+    assert "61.50" in page.text  # what RGB alone loses
 
 
 def test_every_metric_has_its_spread_and_its_worst_pairs(compared: tuple[Verdict, Gallery, Page]) -> None:
@@ -105,7 +109,9 @@ def test_every_metric_has_its_spread_and_its_worst_pairs(compared: tuple[Verdict
     }
     assert set(page.data("figures")) == {plot["id"] for plot in plots}
     assert all(plot["role"] == "img" and ": " in plot["aria-label"] for plot in plots)
-    assert len([button for button in page.named("button") if button.get("class") == "worst-pair"]) == 2 * 3 * 8
+    assert len([button for button in page.named("button") if button.get("class") == "worst-pair"]) == 2 * 3 * len(
+        RANKED_NAMES
+    )
 
 
 def test_each_picture_is_there_once_and_the_scrubber_knows_its_layers(compared: tuple[Verdict, Gallery, Page]) -> None:

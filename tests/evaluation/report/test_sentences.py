@@ -12,14 +12,14 @@ from refinefuse_ros.evaluation.metrics import PairMetrics
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.report.numbers import listed, number, summary_rows
 from refinefuse_ros.evaluation.report.sentences import account_rows, facts, source_name, verdict_sentences
-from refinefuse_ros.evaluation.scorecard import PairScore
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
 from refinefuse_ros.evaluation.verdict import Gallery, Method, SourceNumbers, Verdict
 
 MakeVerdict = Callable[..., tuple[Verdict, Gallery]]
 
 
 def level(label: str, value: float, flicker: float | None = None) -> Method:
-    return Method(label, [PairScore("a", PairMetrics(*[value] * 8))], flicker, None)
+    return Method(label, [PairScore("a", PairMetrics(*[value] * len(METRIC_NAMES)))], flicker, None)
 
 
 def sentences(verdict: Verdict) -> str:
@@ -47,7 +47,7 @@ def test_several_methods_are_ranked_and_equal_ones_share_the_place(make_verdict:
     rows = {row.name: row for row in summary_rows(verdict)}
     assert (rows["vif"].best, rows["ecg"].best, rows["flicker"].best) == ({1, 2}, {0}, {0})
     assert rows["flicker"].values[1] is None
-    assert sentences(verdict) == "1 pair, fused by a, b and c: b is best in 7 of 9 numbers, c in 7 and a in 2."
+    assert sentences(verdict) == "1 pair, fused by a, b and c: b is best in 7 of 10 numbers, c in 7 and a in 3."
 
 
 def test_the_cameras_have_a_sentence(make_verdict: MakeVerdict, recording: Recording) -> None:
