@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--workers", type=count, help="processes to work in (default: one per core; on a GPU, one)")
     place.add_argument("--scheduler", help="address of a dask scheduler whose workers are used instead")
     add_steady(parser)
+    parser.add_argument("--motion", action="store_true", help="also measure how videos move, by optical flow; slow")
     add_json(parser)
     add_engine(parser, several_models=True)
 
@@ -114,6 +115,7 @@ def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
         "requests": [engine_request(options, model) for model in models],
         "where": Parallelism(options.workers, options.scheduler),
         "steady": options.steady,
+        "motion": options.motion,
         "command": options.command,
         "quiet": options.json,
     }

@@ -53,6 +53,7 @@ def evaluate_bag(
     fused_topic: str | None = None,
     sync: SyncSettings | None = None,
     steady: bool = False,
+    motion: bool = False,
     fused_files: FusedFiles | None = None,
     where: Parallelism | None = None,
     command: str | None = None,
@@ -68,6 +69,7 @@ def evaluate_bag(
             the topic that by its name has some, if there is one.
         sync: how frames are paired; None takes the node's defaults.
         steady: average the models' images over time (`Steadier`), as the node does with fused.steady.
+        motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
         fused_files: where to write the first model's images to.
         where: the work is done; None is the calling process.
         command: the command line, for the provenance.
@@ -100,7 +102,7 @@ def evaluate_bag(
             pairs = chain(first, pairs)
         matched = fused.match(pairs) if fused else ((pair, None) for pair in pairs)
         tally = run(
-            Job(models, is_video=True, steady=steady, returns_fused=outputs is not None),
+            Job(models, is_video=True, steady=steady, motion=motion, returns_fused=outputs is not None),
             [fused.name] if fused else [],
             preparation.prepare(matched, _announcing(outputs, reader)),
             pairing.expected,

@@ -43,6 +43,7 @@ def evaluate_files(
     fused: Path | None = None,
     requests: Sequence[EngineRequest] = (),
     steady: bool = False,
+    motion: bool = False,
     where: Parallelism | None = None,
     command: str | None = None,
     quiet: bool = False,
@@ -56,6 +57,7 @@ def evaluate_files(
         fused: what was fused before: an image, a video, or a folder with the same names, of the RGB image's size.
         requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
         steady: average each of the models' videos over time (`Steadier`).
+        motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
         where: the work is done; None is the calling process.
         command: the command line, for the provenance.
         quiet: no progress bar.
@@ -66,7 +68,7 @@ def evaluate_files(
         with a sentence in `skipped` and on stderr.
 
     Raises:
-        SourceError: nothing can be scored, or there is no video to steady.
+        SourceError: nothing can be scored, or there is no video to steady or to follow.
         EngineError: no backend can run a model.
         UserError: the workers cannot be used.
         ValueError: there are neither fused images nor models.
@@ -86,9 +88,11 @@ def evaluate_files(
             )
     if steady and not found.clips:
         raise SourceError(f"{rgb} is no video; only videos can be steadied.")
+    if motion and not found.clips:
+        raise SourceError(f"{rgb} is no video; only videos move: leave --motion out.")
     note_partnerless([thermal, rgb, *([fused] if fused else [])], found, skipped)
     source = _Source(found, there, str(fused), rgb.is_dir(), skipped, quiet)
-    job = Job(models, is_video=bool(found.clips), steady=steady)
+    job = Job(models, is_video=bool(found.clips), steady=steady, motion=motion)
     given = [str(fused)] if fused else []
     tally = run(job, given, source.pairs(), source.expected, where or Parallelism(workers=1))
     if not tally.count:

@@ -16,6 +16,11 @@ from refinefuse_ros.evaluation.verdict import Method, Verdict
 from refinefuse_ros.settings import ConfigError, from_mapping, read_mapping
 
 EXAMPLE = "config/gate.yaml"
+# What a number needs that not every verdict has.
+_TAKES: Final = {
+    **dict.fromkeys(("kept", "lost", "ring"), "pairs with warm objects"),
+    **dict.fromkeys(("biswe", "flowd", "ms2r"), "a video or a recording, and --motion"),
+}
 _METRICS: Final = tuple(name for name in METRIC_TEXTS if name != FLICKER)
 
 
@@ -72,7 +77,7 @@ class MethodRules:
         for name, bound in self.metrics.items():
             title, number = METRIC_TEXTS[name].title, numbers[name]
             if number is None:
-                yield f"The gate bounds {title}, but {method.label} has none: that takes pairs with warm objects."
+                yield f"The gate bounds {title}, but {method.label} has none: that takes {_TAKES[name]}."
             else:
                 yield from bound.violations(
                     f"The {'mean ' if name in METRIC_NAMES else ''}{title} of {method.label}", number

@@ -40,7 +40,7 @@ class MetricText:
     better: Better
 
 
-_LOWER: Final = LOWER_IS_BETTER | {"lost", FLICKER}
+_LOWER: Final = LOWER_IS_BETTER | {"lost", FLICKER, "biswe", "flowd", "ms2r"}
 
 
 def _text(name: str, title: str, says: str) -> MetricText:
@@ -64,6 +64,9 @@ METRIC_TEXTS: Final = {
         ("lost", "LOST", "warm objects that keep less than a quarter of it, %"),
         ("ring", "RING", "how much darker (below 0) it is beside warm objects than further away, grey levels"),
         (FLICKER, "flicker", "change where both sources stand still, grey levels"),
+        ("biswe", "BiSWE (DIS)", "change that its own motion does not explain, grey levels"),
+        ("flowd", "flowD (DIS)", "change that RGB's motion does not explain, grey levels"),
+        ("ms2r", "MS2R (DIS)", "trembling that neither source has, pixels"),
     )
 }
 """By the name in `Method.numbers`: what compares with the sources, what looks alone, and what both do not see."""

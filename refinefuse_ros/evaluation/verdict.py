@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from refinefuse_ros.evaluation.motion import MotionNumbers
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.scorecard import MetricSummary, PairScore, summarize
 from refinefuse_ros.evaluation.warm_objects import WarmSummary, summarize_warm
@@ -27,12 +28,14 @@ class Method:
         pairs: what was measured of each pair, in the source's order.
         flicker: in grey levels; None for stills and for a video in which nothing stands still.
         engine: what fused (`EngineInfo.to_dict`, with the model file's SHA-256); None for images that were there.
+        motion: how its video moves; None where that was not asked for.
     """
 
     label: str
     pairs: list[PairScore]
     flicker: float | None
     engine: dict[str, str] | None
+    motion: MotionNumbers | None = None
 
     def summary(self) -> dict[str, MetricSummary]:
         """Each metric over all pairs, by its name in `METRIC_NAMES`."""
@@ -54,6 +57,7 @@ class Method:
             "lost": warm.lost,
             "ring": warm.ring,
             "flicker": self.flicker,
+            **asdict(self.motion or MotionNumbers()),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +68,7 @@ class Method:
             "metrics": {name: asdict(summary) for name, summary in self.summary().items()},
             "warm_objects": asdict(self.warm_objects()),
             "flicker": self.flicker,
+            "motion": asdict(self.motion) if self.motion else None,
             "pairs": [
                 {"name": pair.name, **asdict(pair.metrics), "warm_objects": asdict(summarize_warm([pair.warm]))}
                 for pair in self.pairs
@@ -79,6 +84,7 @@ class SourceNumbers:
         en, sf, ag: means over the scored pairs.
         flicker: as in `Method`.
         kept, lost, ring: what the source shows of the warm objects, as if it were the fused image.
+        biswe, flowd, ms2r: how it moves, likewise.
     """
 
     en: float
@@ -88,6 +94,9 @@ class SourceNumbers:
     kept: float | None = None
     lost: float | None = None
     ring: float | None = None
+    biswe: float | None = None
+    flowd: float | None = None
+    ms2r: float | None = None
 
 
 @dataclass(frozen=True)

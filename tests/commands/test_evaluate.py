@@ -44,6 +44,7 @@ def test_a_gate_that_is_not_passed_is_status_1_with_the_results_written(bag: lis
     assert sentences[2] == f"error: {strict} allows less than was measured in 2 point(s), named above."
     assert (tmp_path / "o.json").is_file()
     assert (tmp_path / "o.html").is_file()
+    assert main([*bag, "--motion", "--gate", gate(tmp_path / "moving.yaml", "metrics: {ms2r: {min: 0}}\n")]) == 0
     assert main([*bag, "--gate", gate(tmp_path / "mild.yaml", "recording: {min_pairs: 4}\n")]) == 0
 
 

@@ -241,15 +241,22 @@ def test_a_folder_of_videos_is_scored_clip_by_clip(tmp_path: Path) -> None:
     """In two chunks, the second of which begins before the second clip."""
     write_clips(tmp_path, a=20, b=200)
     sources = tmp_path / "thermal", tmp_path / "rgb"
-    nano, fused = evaluate(*sources, fused=tmp_path / "fused", requests=[NANO], steady=True).methods
+    nano, fused = evaluate(*sources, fused=tmp_path / "fused", requests=[NANO], steady=True, motion=True).methods
     assert [pair.name for pair in fused.pairs] == [
         *(f"a frame {index}" for index in range(7)),
         *(f"b frame {index}" for index in range(5)),
     ]
     assert fused.flicker < 3  # the fused images of the two differ by 180 levels
+    assert fused.motion.flowd < 3 * 3**0.5
     for name, pairs in (("a", nano.pairs[:7]), ("b", nano.pairs[7:])):
         alone = evaluate(*(source / f"{name}.mp4" for source in sources), requests=[NANO], steady=True)
         assert [pair.metrics for pair in alone.methods[0].pairs] == [pair.metrics for pair in pairs]
+
+
+def test_only_videos_move(tmp_path: Path) -> None:
+    write_triples(tmp_path, "a.png")
+    with pytest.raises(SourceError, match=r"rgb is no video; only videos move: leave --motion out\."):
+        evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused", motion=True)
 
 
 def test_images_beside_videos_are_scored_too_and_what_cannot_be_is_left_out(

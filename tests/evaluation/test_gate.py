@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from refinefuse_ros.evaluation.gate import Bound, Gate, MethodRules, RecordingRules, load_gate
 from refinefuse_ros.evaluation.metrics import PairMetrics
+from refinefuse_ros.evaluation.motion import MotionNumbers
 from refinefuse_ros.evaluation.recording import CameraSummary, Gap, LiveLatency, Recording
 from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
 from refinefuse_ros.evaluation.verdict import Method, Verdict
@@ -139,6 +140,16 @@ def test_what_is_left_of_warm_objects_is_bounded_and_must_be_there() -> None:
     assert gate.violations(verdict(method("nano"))) == [
         f"The gate bounds {name}, but nano has none: that takes pairs with warm objects."
         for name in ("KEPT", "LOST", "RING")
+    ]
+
+
+def test_how_a_video_moves_is_bounded_and_must_have_been_measured() -> None:
+    gate = Gate(metrics={"biswe": Bound(max=2), "ms2r": Bound(max=2)})
+    moving = replace(method("nano"), motion=MotionNumbers(biswe=2.5, flowd=9.0, ms2r=2.0))
+    assert gate.violations(verdict(moving)) == ["The BiSWE (DIS) of nano is 2.5, above the 2 that is allowed."]
+    assert gate.violations(verdict(method("nano"))) == [
+        f"The gate bounds {name} (DIS), but nano has none: that takes a video or a recording, and --motion."
+        for name in ("BiSWE", "MS2R")
     ]
 
 

@@ -13,7 +13,7 @@ def test_every_number_of_a_method_has_a_text_that_says_which_values_are_better()
     method = Method("nano", [PairScore("a", PairMetrics(*[1.0] * len(METRIC_NAMES)))], None, None)
     assert set(METRIC_TEXTS) == set(method.numbers())
     better = {better: {name for name, text in METRIC_TEXTS.items() if text.better is better} for better in Better}
-    assert better[Better.LOWER] == {"ecg", "outlines", "lost", "flicker"}
+    assert better[Better.LOWER] == {"ecg", "outlines", "lost", "flicker", "biswe", "flowd", "ms2r"}
     assert better[Better.NEAR_ZERO] == {"ring"}
 
 

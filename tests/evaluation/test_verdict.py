@@ -11,6 +11,7 @@ import pytest
 
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.evaluation.metrics import PairMetrics
+from refinefuse_ros.evaluation.motion import MotionNumbers
 from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
 from refinefuse_ros.evaluation.table import print_verdict
 from refinefuse_ros.evaluation.verdict import Method, Provenance, SourceNumbers, Verdict
@@ -47,20 +48,23 @@ def test_the_json_holds_everything_with_the_first_method_at_the_top(tmp_path: Pa
     assert read["pairs"][1] == {"name": "b", **dict.fromkeys(METRIC_NAMES, 2.0), "warm_objects": nothing}
     assert read["pairs"][0]["warm_objects"] == read["warm_objects"]
     assert read["engine"]["artifact_sha256"] == "abc"
+    assert read["motion"] is None
     (other,) = read["compared"]
     assert other.keys() == read.keys() & other.keys()
     assert (other["label"], other["count"], other["engine"]) == ("/fused", 1, None)
-    assert read["sources"]["rgb"] == {
-        "en": 1.0,
-        "sf": 2.0,
-        "ag": 3.0,
-        "flicker": None,
-        "kept": 0.4,
-        "lost": 61.0,
-        "ring": 0.0,
-    }
+    alone = {"en": 1.0, "sf": 2.0, "ag": 3.0, "flicker": None, "kept": 0.4, "lost": 61.0, "ring": 0.0}
+    assert read["sources"]["rgb"] == {**alone, **dict.fromkeys(("biswe", "flowd", "ms2r"))}
     assert (read["bag"], read["skipped"]) == (None, ["x.png is not a readable image."])
     assert (read["provenance"]["version"], read["provenance"]["command"]) == ("1.2.3", "refinefuse evaluate")
+
+
+def test_how_a_video_moves_is_in_the_json_and_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = verdict_of(replace(method("nano", 1.0), motion=MotionNumbers(2.5, 3.5, None)))
+    assert verdict.to_dict()["motion"] == {"biswe": 2.5, "flowd": 3.5, "ms2r": None}
+    print_verdict(verdict)
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("BiSWE (DIS) │ lower  │ 2.5000", "flowD (DIS) │ lower  │ 3.5000"))
+    assert "MS2R" not in shown
 
 
 def test_a_json_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

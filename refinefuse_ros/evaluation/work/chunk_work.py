@@ -7,8 +7,8 @@ import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final
 
+import cv2
 import numpy as np
 
 from refinefuse_ros.engine.base import Engine
@@ -16,6 +16,7 @@ from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.evaluation.flicker import Flicker, Planes
 from refinefuse_ros.evaluation.metrics import average_gradient, entropy, evaluate_pair, spatial_frequency
 from refinefuse_ros.evaluation.metrics import to_grey as grey_of_bgr
+from refinefuse_ros.evaluation.motion import MOTION_FRAMES_BEFORE, RGB, THERMAL, Motion, VideoFrame
 from refinefuse_ros.evaluation.pictures import encode_moment
 from refinefuse_ros.evaluation.ranking import Ranked, worst_first
 from refinefuse_ros.evaluation.scorecard import RANKED_NAMES, PairScore, badness
@@ -28,10 +29,6 @@ from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.pipeline import FusionPipeline
 
-THERMAL: Final = "thermal"
-RGB: Final = "rgb"
-"""The sources' names beside the methods' labels, where their own flicker is measured like a method's."""
-
 
 @dataclass(frozen=True)
 class _Fused:
@@ -40,6 +37,12 @@ class _Fused:
     pair: PreparedPair
     planes: Planes
     images: dict[str, np.ndarray]
+
+    def video_frame(self) -> VideoFrame:
+        planes = self.planes
+        grey = {**planes.fused, THERMAL: planes.ir, RGB: planes.vis}
+        colour = {**self.images, THERMAL: cv2.cvtColor(planes.ir, cv2.COLOR_GRAY2BGR), RGB: _to_bgr(self.pair.rgb)}
+        return VideoFrame(colour, grey, self.pair.begins)
 
     def picture(self) -> Picture:
         return encode_moment(self.pair.name, self.pair.seconds, self.planes.ir, _to_bgr(self.pair.rgb), self.images)
@@ -65,13 +68,15 @@ class ChunkWorker:
             EngineError: no backend can run a model, or it cannot fuse a pair.
         """
         self._close_all_but(job.models.values())
+        before: list[_Fused] = []
         fused: list[_Fused] = []
         # The map takes its items at once and in this thread, which has the engines; a pool measures meanwhile.
-        results = list((self._pool.map if self._pool else map)(_measure, self._fuse_all(job, chunk, fused)))
+        results = list((self._pool.map if self._pool else map)(_measure, self._fuse_all(job, chunk, before, fused)))
         return ChunkResult(
             start=chunk.start,
             pairs=results,
             flicker=_flicker(fused) if job.is_video else None,
+            motion=self._motion(before, fused) if job.motion else None,
             pictures=_pictures(chunk, results, fused),
             fused=[item.images[next(iter(job.models))] for item in fused] if job.returns_fused else [],
             engines={label: self._engines[request].info.to_dict() for label, request in job.models.items()},
@@ -82,19 +87,22 @@ class ChunkWorker:
         if self._pool:
             self._pool.shutdown()
 
-    def _fuse_all(self, job: Job, chunk: Chunk, fused: list[_Fused]) -> Iterator[_Fused]:
-        """The chunk's pairs with their images, one by one; they are kept in `fused`."""
+    def _fuse_all(self, job: Job, chunk: Chunk, before: list[_Fused], fused: list[_Fused]) -> Iterator[_Fused]:
+        """The chunk's pairs with their images, one by one, kept in `fused`; in `before` what their motion needs."""
         steadiers = {label: Steadier() if job.steady else None for label in job.models}
-        for pair in chunk.before:
-            self._fuse(job, pair, steadiers)
-        for pair in chunk.pairs:
+        for index, pair in enumerate(chunk.before):
             images = self._fuse(job, pair, steadiers)
-            planes = {label: grey_of_bgr(image) for label, image in images.items()}
-            for label, frame in pair.given.items():
-                planes[label] = to_grey(frame.pixels, frame.encoding)
-                images[label] = _to_bgr(frame)
-            fused.append(_Fused(pair, Planes(pair.thermal, _visible_plane(pair.rgb), planes), images))
+            if job.motion and index >= len(chunk.before) - MOTION_FRAMES_BEFORE:
+                before.append(_with_planes(pair, images))
+        for pair in chunk.pairs:
+            fused.append(_with_planes(pair, self._fuse(job, pair, steadiers)))
             yield fused[-1]
+
+    def _motion(self, before: list[_Fused], fused: list[_Fused]) -> Motion:
+        motion = Motion()
+        frames = [item.video_frame() for item in (*before, *fused)]
+        motion.follow(frames, len(before), self._pool.map if self._pool else map)
+        return motion
 
     def _fuse(self, job: Job, pair: PreparedPair, steadiers: dict[str, Steadier | None]) -> dict[str, np.ndarray]:
         """The models' images of a pair, as the live node makes them."""
@@ -131,6 +139,15 @@ def work_in_process(job: Job, chunk: Chunk, engine_threads: int | None, scoring_
     if not hasattr(_kept, "worker"):
         _kept.worker = ChunkWorker(engine_threads, scoring_threads)
     return _kept.worker.work(job, chunk)
+
+
+def _with_planes(pair: PreparedPair, images: dict[str, np.ndarray]) -> _Fused:
+    """A pair with the images that the models made of it, and those that were given."""
+    planes = {label: grey_of_bgr(image) for label, image in images.items()}
+    for label, frame in pair.given.items():
+        planes[label] = to_grey(frame.pixels, frame.encoding)
+        images[label] = _to_bgr(frame)
+    return _Fused(pair, Planes(pair.thermal, _visible_plane(pair.rgb), planes), images)
 
 
 def _visible_plane(rgb: Frame) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.evaluation.flicker import Flicker
+from refinefuse_ros.evaluation.motion import Motion
 from refinefuse_ros.evaluation.scorecard import PairScore
 from refinefuse_ros.evaluation.verdict import Picture
 from refinefuse_ros.evaluation.warm_objects import WarmScore
@@ -54,12 +55,14 @@ class Job:
         models: what fuses them now, by the method's label.
         is_video: there are pairs that follow each other in time: there is flicker.
         steady: the models' images are steadied (`Steadier`); only for videos.
+        motion: how the videos move is measured too (`Motion`); only for videos.
         returns_fused: the first model's fused images are wanted back.
     """
 
     models: dict[str, EngineRequest]
     is_video: bool
     steady: bool = False
+    motion: bool = False
     returns_fused: bool = False
 
 
@@ -69,7 +72,7 @@ class Chunk:
 
     Attributes:
         start: index of the first of them in the source.
-        before: those that came before, as many as the fused images of the first ones depend on.
+        before: those that came before, as many as the first ones depend on: their images, and how they move.
         pairs: at least one.
         moments: indices of those that are pictured in any case.
         limits: by method's label and metric the badness beyond which a pair is among the worst so far, and pictured.
@@ -116,6 +119,7 @@ class ChunkResult:
         start: as in the chunk.
         pairs: in the chunk's order.
         flicker: of the chunk's frames, by label and for the sources THERMAL and RGB; None for stills.
+        motion: of the same; None where it is not asked for.
         pictures: by index, of the moments and of the pairs that may be among the worst.
         fused: the first model's images, (H, W, 3) uint8 BGR, when the job asks for them.
         engines: `EngineInfo.to_dict` of what fused, by label.
@@ -124,6 +128,7 @@ class ChunkResult:
     start: int
     pairs: list[PairResult]
     flicker: Flicker | None
+    motion: Motion | None
     pictures: dict[int, Picture]
     fused: list[np.ndarray]
     engines: dict[str, dict[str, str]]

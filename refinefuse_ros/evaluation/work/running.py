@@ -13,10 +13,10 @@ import numpy as np
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.evaluation.motion import MOTION_FRAMES_BEFORE, RGB, THERMAL
 from refinefuse_ros.evaluation.pictures import Moments
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.verdict import Gallery, Provenance, Verdict
-from refinefuse_ros.evaluation.work.chunk_work import RGB, THERMAL
 from refinefuse_ros.evaluation.work.chunks import Job, PreparedPair, cut
 from refinefuse_ros.evaluation.work.tally import Tally
 from refinefuse_ros.evaluation.work.workers import Parallelism, open_workers
@@ -64,7 +64,7 @@ def run(
     moments = Moments(expected)
     tally = Tally([*job.models, *given], moments)
     with open_workers(where, job.models.values(), expected) as workers:
-        overlap = STEADY_FRAMES - 1 if job.steady else 0
+        overlap = (STEADY_FRAMES - 1 if job.steady else 0) + (MOTION_FRAMES_BEFORE if job.motion else 0)
         chunks = cut(pairs, expected, workers.in_flight, overlap, moments.take, tally.limits)
         for result in workers.work(job, chunks):
             tally.add(result)

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import astuple
 from typing import Final
 
 import numpy as np
 
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.evaluation.flicker import Flicker
+from refinefuse_ros.evaluation.motion import RGB, THERMAL, Motion, MotionNumbers
 from refinefuse_ros.evaluation.pictures import Moments
 from refinefuse_ros.evaluation.ranking import KEPT_WORST, Ranked, worst_first
 from refinefuse_ros.evaluation.scorecard import RANKED_NAMES, PairScore, badness
 from refinefuse_ros.evaluation.verdict import Gallery, Method, Picture, SourceNumbers
 from refinefuse_ros.evaluation.warm_objects import summarize_warm
-from refinefuse_ros.evaluation.work.chunk_work import RGB, THERMAL
 from refinefuse_ros.evaluation.work.chunks import ChunkResult, SourceValues
 
 _SAME_EVERYWHERE: Final = ("backend", "device", "precision", "artifact_sha256")
@@ -37,6 +38,7 @@ class Tally:
         self._scores: dict[str, list[PairScore]] = {label: [] for label in labels}
         self._sources: dict[str, list[SourceValues]] = {THERMAL: [], RGB: []}
         self._flicker = Flicker()
+        self._motion: Motion | None = None
         self._engines: dict[str, dict[str, str]] = {}
         self._moments = moments
         self._pictures: dict[int, Picture] = {}
@@ -66,6 +68,9 @@ class Tally:
                         self._worst[label, name] = worst_first([*self._worst.get((label, name), []), ranked])
         if result.flicker:
             self._flicker.extend(result.flicker)
+        if result.motion:
+            self._motion = self._motion or Motion()
+            self._motion.extend(result.motion)
         self._pictures |= result.pictures
         self._drop_pictures()
         self.count += len(result.pairs)
@@ -73,7 +78,7 @@ class Tally:
     def methods(self) -> list[Method]:
         """The methods that have scores."""
         return [
-            Method(label, scores, self._flicker.value(label), self._engines.get(label))
+            Method(label, scores, self._flicker.value(label), self._engines.get(label), self._motion_of(label))
             for label, scores in self._scores.items()
             if scores
         ]
@@ -83,7 +88,19 @@ class Tally:
         values = self._sources[name]
         en, sf, ag = (float(np.mean([getattr(value, of) for value in values])) for of in ("en", "sf", "ag"))
         warm = summarize_warm(value.warm for value in values)
-        return SourceNumbers(en, sf, ag, self._flicker.value(name), warm.kept, warm.lost, warm.ring)
+        return SourceNumbers(
+            en,
+            sf,
+            ag,
+            self._flicker.value(name),
+            warm.kept,
+            warm.lost,
+            warm.ring,
+            *astuple(self._motion_of(name) or MotionNumbers()),
+        )
+
+    def _motion_of(self, label: str) -> MotionNumbers | None:
+        return self._motion.value(label) if self._motion else None
 
     def gallery(self) -> Gallery:
         worst: dict[str, dict[str, list[Picture]]] = {}

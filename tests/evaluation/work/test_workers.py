@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, replace
 
 import cv2
 import numpy as np
@@ -46,6 +47,16 @@ def expected() -> tuple:
 
 def test_two_processes_find_what_this_one_does(expected: tuple) -> None:
     assert found(run(JOB, ["given"], prepared(30), 30, Parallelism(workers=2))) == expected
+
+
+def test_how_videos_move_does_not_depend_on_where_they_are_cut() -> None:
+    job = replace(JOB, motion=True, steady=True)
+    whole, cut_short = (run(job, ["given"], prepared(20), 20, Parallelism(workers=workers)) for workers in (1, 2))
+    assert found(cut_short) == found(whole)
+    nano, given = whole.methods()
+    assert None not in astuple(nano.motion)
+    assert given.motion.ms2r is not None
+    assert (whole.source("rgb").flowd, whole.source("thermal").ms2r) != (None, None)
 
 
 def test_the_length_of_the_source_may_be_told_wrong(expected: tuple) -> None:
