@@ -31,6 +31,7 @@ EXPORT = [*TORCH, "onnx>=1.16,<2", "onnxscript>=0.5,<1"]
 INT8 = [*EXPORT, "nncf>=3.4,<4", "onnxruntime>=1.20,<2"]
 TRAIN = [*EXPORT, "lightning>=2.4,<3", "tensorboard>=2.14,<3"]
 REPORT = ["jinja2>=3.1,<4", "plotly>=5.24,<8"]
+DETECT = ["pycocotools>=2.0.8,<3"]
 CLUSTER = ["dask>=2024.1", "distributed>=2024.1"]
 # TensorRT itself comes with JetPack or from NVIDIA; TensorRT for RTX is on pip and builds plans without a GPU.
 TENSORRT = ["onnx>=1.16,<2"]
@@ -52,6 +53,7 @@ DEV = [
     *INT8,
     *TENSORRT_RTX,
     *REPORT,
+    *DETECT,
     *CLUSTER,
     *TEST,
     "playwright>=1.40,<2",  # drives the Chromium of the machine; it brings none
@@ -81,6 +83,7 @@ setup(
         "int8": INT8,
         "train": TRAIN,
         "report": REPORT,
+        "detect": DETECT,
         "cluster": CLUSTER,
         "tensorrt": TENSORRT,
         "tensorrt-rtx": TENSORRT_RTX,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinefuse_ros.commands.options import (
+    UsageError,
     add_bag_topics,
     add_cameras,
     add_engine,
@@ -63,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--workers", type=count, help="processes to work in (default: one per core; on a GPU, one)")
     place.add_argument("--scheduler", help="address of a dask scheduler whose workers are used instead")
+    parser.add_argument("--detector", type=Path, help="a detector's ONNX file, to measure whether fused images help it")
+    parser.add_argument("--labels", type=Path, help="a folder with the labels of the objects that it should find")
     add_steady(parser)
     parser.add_argument("--motion", action="store_true", help="also measure how videos move, by optical flow; slow")
     add_json(parser)
@@ -98,9 +101,11 @@ def run(options: argparse.Namespace) -> None:
 def _check_usage(options: argparse.Namespace) -> None:
     """Raises UsageError for options that mean nothing with what is scored."""
     if options.bag:
-        refuse(options, "a recording", "thermal", "rgb", "fused")
+        refuse(options, "a recording", "thermal", "rgb", "fused", "detector", "labels")
         return
     require_both(options, "--bag")
+    if (options.detector is None) != (options.labels is None):
+        raise UsageError("--detector and --labels go together; give both or neither.")
     refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", *_SYNC, "video", "fused_bag")
     if options.fused and not options.model:
         refuse(options, "results that are there, with no --model", "backend", "precision", "device", "steady")
@@ -122,7 +127,14 @@ def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
     if not options.bag:
         from refinefuse_ros.evaluation.files import evaluate_files
 
-        return evaluate_files(options.thermal, options.rgb, fused=options.fused, **shared)
+        return evaluate_files(
+            options.thermal,
+            options.rgb,
+            fused=options.fused,
+            detector=options.detector,
+            labels=options.labels,
+            **shared,
+        )
     from refinefuse_ros.evaluation.bag_scoring import evaluate_bag
     from refinefuse_ros.evaluation.fused_outputs import FusedFiles
 

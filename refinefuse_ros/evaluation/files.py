@@ -6,12 +6,17 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from refinefuse_ros.clips import ClipTimes, pairs_of, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
+from refinefuse_ros.evaluation.detection.boxes import Boxes
+from refinefuse_ros.evaluation.detection.detector import Detector
+from refinefuse_ros.evaluation.detection.labels import LabelError, read_labels
+from refinefuse_ros.evaluation.detection.scoring import require_scoring
 from refinefuse_ros.evaluation.metrics import MIN_SIDE
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 from refinefuse_ros.evaluation.work.chunks import Job, PreparedPair
@@ -44,6 +49,8 @@ def evaluate_files(
     requests: Sequence[EngineRequest] = (),
     steady: bool = False,
     motion: bool = False,
+    detector: Path | None = None,
+    labels: Path | None = None,
     where: Parallelism | None = None,
     command: str | None = None,
     quiet: bool = False,
@@ -58,6 +65,8 @@ def evaluate_files(
         requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
         steady: average each of the models' videos over time (`Steadier`).
         motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
+        detector: the ONNX file of a detector, which looks for objects in both sources and the fused images.
+        labels: the folder of the objects' labels (`read_labels`), of stills; given with a detector, and only then.
         where: the work is done; None is the calling process.
         command: the command line, for the provenance.
         quiet: no progress bar.
@@ -70,11 +79,13 @@ def evaluate_files(
     Raises:
         SourceError: nothing can be scored, or there is no video to steady or to follow.
         EngineError: no backend can run a model.
-        UserError: the workers cannot be used.
-        ValueError: there are neither fused images nor models.
+        UserError: the workers, the detector or the labels cannot be used, or pycocotools is not installed.
+        ValueError: there are neither fused images nor models, or a detector without labels or labels without one.
     """
     if fused is None and not requests:
         raise ValueError("give fused images, models that make them, or both.")
+    if (detector is None) != (labels is None):
+        raise ValueError("give a detector and labels, or neither.")
     started_s = time.perf_counter()
     models = label_models(requests)
     skipped: list[str] = []
@@ -91,13 +102,25 @@ def evaluate_files(
     if motion and not found.clips:
         raise SourceError(f"{rgb} is no video; only videos move: leave --motion out.")
     note_partnerless([thermal, rgb, *([fused] if fused else [])], found, skipped)
-    source = _Source(found, there, str(fused), rgb.is_dir(), skipped, quiet)
-    job = Job(models, is_video=bool(found.clips), steady=steady, motion=motion)
+    if detector:
+        require_scoring()
+    looking = Detector(detector) if detector else None
+    labelled = _labels_of(found, read_labels(labels, looking.names), labels, skipped) if looking else {}
+    source = _Source(found, there, str(fused), labelled, rgb.is_dir(), skipped, quiet)
+    job = Job(models, is_video=bool(found.clips), steady=steady, motion=motion, detector=detector)
     given = [str(fused)] if fused else []
     tally = run(job, given, source.pairs(), source.expected, where or Parallelism(workers=1))
     if not tally.count:
         raise SourceError(skipped[-1] if skipped else f"{thermal} and {rgb} hold no frame; check that the videos play.")
-    return conclude(tally, thermal=str(thermal), rgb=str(rgb), skipped=skipped, started_s=started_s, command=command)
+    return conclude(
+        tally,
+        thermal=str(thermal),
+        rgb=str(rgb),
+        skipped=skipped,
+        started_s=started_s,
+        command=command,
+        detection=tally.detection(looking, detector.name) if looking else None,
+    )
 
 
 def _fused_before(fused: Path, rgb: Path) -> MatchedSources:
@@ -115,6 +138,31 @@ def _those_in(found: MatchedSources, there: MatchedSources) -> MatchedSources:
     )
 
 
+def _labels_of(found: MatchedSources, labels: dict[str, Boxes], folder: Path, skipped: list[str]) -> dict[str, Boxes]:
+    """The labels that belong to stills; what has no partner is told. Raises LabelError where none does."""
+    stills = [file.name for file in found.stills]
+    matched = {name: labels[name] for name in stills if name in labels}
+    if not matched:
+        pairs = f"the pairs are {_some(stills)}" if stills else "there are no stills"
+        raise LabelError(
+            f"The labels in {folder} are of {_some(list(labels))}, but {pairs}; give each label file its"
+            " picture's name."
+        )
+    if len(matched) < len(stills):
+        note_skipped(
+            f"{len(stills) - len(matched)} of {len(stills)} pairs have no labels in {folder} and take no part in the"
+            " detection.",
+            skipped,
+        )
+    if len(matched) < len(labels):
+        note_skipped(f"{len(labels) - len(matched)} label file(s) in {folder} belong to no pair.", skipped)
+    return matched
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
 class _Source:
     """The pairs of files, with the images that were fused of them before.
 
@@ -125,6 +173,7 @@ class _Source:
         found: the stills and clips.
         there: what was fused of them before, in the place of the thermal files; None for nothing.
         label: of what was fused before.
+        labels: the objects in stills, by their names.
         lenient: a clip that cannot be read is left out with a sentence, as a still is.
         skipped: takes the sentences.
         quiet: no progress bar.
@@ -138,6 +187,7 @@ class _Source:
         found: MatchedSources,
         there: MatchedSources | None,
         label: str,
+        labels: dict[str, Boxes],
         lenient: bool,
         skipped: list[str],
         quiet: bool,
@@ -146,6 +196,7 @@ class _Source:
         self._fused_stills = {file.name: file.thermal for file in there.stills} if there else {}
         self._fused_clips = {clip.name: clip.thermal for clip in there.clips} if there else {}
         self._label = label
+        self._labels = labels
         self._lenient = lenient
         self._skipped = skipped
         self._quiet = quiet
@@ -169,7 +220,7 @@ class _Source:
             except SourceError as error:
                 note_skipped(str(error), self._skipped)
                 continue
-            yield prepared
+            yield replace(prepared, labels=self._labels.get(file.name))
         start_s = 0.0
         for clip in self._found.clips:
             if clip.name in self._times:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from refinefuse_ros.evaluation.motion import RGB, THERMAL
 from refinefuse_ros.evaluation.scorecard import LOWER_IS_BETTER
 
 FLICKER: Final = "flicker"
+SOURCES_ALONE: Final = {THERMAL: "thermal alone", RGB: "RGB alone"}
+"""What the sources are called where they stand beside the methods."""
 
 
 class Better(Enum):

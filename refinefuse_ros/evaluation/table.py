@@ -6,7 +6,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, MetricText
+from refinefuse_ros.evaluation.detection.scoring import Detection
+from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, SOURCES_ALONE, MetricText
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.verdict import Method, Verdict
 
@@ -27,6 +28,8 @@ def print_verdict(verdict: Verdict) -> None:
     else:
         _add_means(table, verdict.comparable())
     Console().print(table)
+    if verdict.detection:
+        _print_detection(verdict.detection)
     if verdict.recording:
         _print_recording(verdict.recording)
 
@@ -66,6 +69,21 @@ def _add_means(table: Table, methods: list[Method]) -> None:
             text = METRIC_TEXTS[name]
             best = text.better.best(known)
             table.add_row(*_names(text), *(_cell(number, number == best) for number in of_methods))
+
+
+def _print_detection(detection: Detection) -> None:
+    table = Table(
+        title=f"AP50 (AP) of {detection.detector} ({detection.family}) on {detection.pictures} labelled pairs",
+        title_justify="left",
+    )
+    table.add_column("class")
+    table.add_column("objects", justify="right")
+    for label in detection.scores:
+        table.add_column(SOURCES_ALONE.get(label, label), justify="right")
+    for name, objects, scores in detection.rows():
+        best = max(ap50 for ap50, _ in scores)
+        table.add_row(name, str(objects), *(f"{_cell(ap50, ap50 == best)} ({ap:.4f})" for ap50, ap in scores))
+    Console().print(table)
 
 
 def _names(text: MetricText) -> tuple[str, str]:

@@ -8,10 +8,11 @@ made of it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from refinefuse_ros.evaluation.detection.scoring import Detection
 from refinefuse_ros.evaluation.motion import MotionNumbers
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.scorecard import MetricSummary, PairScore, summarize
@@ -122,10 +123,12 @@ class Gallery:
     Attributes:
         moments: evenly spread over the source, in its order, at most some 40.
         worst: for each method's label and metric the pictures of its few worst pairs, the worst first.
+        boxes: the labelled ones among the moments, with labelled and found boxes drawn.
     """
 
     moments: list[Picture]
     worst: dict[str, dict[str, list[Picture]]]
+    boxes: list[Picture] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ class Verdict:
         recording: what the synchroniser made of the recording; None for files.
         skipped: one sentence for everything that was found but not scored.
         provenance: what was scored, and by what.
+        detection: what a detector finds in the images; None where none was asked.
         seconds, host, made_at: wall time, machine and UTC time: the only entries that differ from run to run.
     """
 
@@ -172,6 +176,7 @@ class Verdict:
     seconds: float
     host: str
     made_at: str
+    detection: Detection | None = None
 
     def comparable(self) -> list[Method]:
         """The methods with only the pairs that all of them have, so that their summaries compare.
@@ -194,6 +199,7 @@ class Verdict:
             "compared": [method.to_dict() for method in others],
             "sources": {"thermal": asdict(self.thermal), "rgb": asdict(self.rgb)},
             "bag": asdict(self.recording) if self.recording else None,
+            "detection": asdict(self.detection) if self.detection else None,
             "skipped": self.skipped,
             "provenance": asdict(self.provenance),
             "seconds": self.seconds,

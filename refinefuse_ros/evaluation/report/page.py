@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, Better
+from refinefuse_ros.evaluation.detection.drawing import LEAST_SHOWN_SCORE
+from refinefuse_ros.evaluation.metric_texts import METRIC_TEXTS, SOURCES_ALONE, Better
 from refinefuse_ros.evaluation.recording import Recording
 from refinefuse_ros.evaluation.report.charts import (
     Chart,
@@ -80,6 +81,9 @@ def render_page(verdict: Verdict, gallery: Gallery) -> str:
             layers=layer_names(verdict.methods),
             moments=[asdict(moment) for moment in moments],
             worst=worst,
+            alone=SOURCES_ALONE,
+            boxes=[store.add(picture, verdict.methods) for picture in gallery.boxes],
+            least_score=LEAST_SHOWN_SCORE,
             aspect=aspect_ratio(gallery.moments),
             in_sequence=in_sequence,
             spread=spread,

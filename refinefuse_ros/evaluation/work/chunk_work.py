@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from refinefuse_ros.engine.base import Engine
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
+from refinefuse_ros.evaluation.detection.detector import Detector
+from refinefuse_ros.evaluation.detection.drawing import draw_boxes
 from refinefuse_ros.evaluation.flicker import Flicker, Planes
 from refinefuse_ros.evaluation.metrics import average_gradient, entropy, evaluate_pair, spatial_frequency
 from refinefuse_ros.evaluation.metrics import to_grey as grey_of_bgr
@@ -22,7 +25,15 @@ from refinefuse_ros.evaluation.ranking import Ranked, worst_first
 from refinefuse_ros.evaluation.scorecard import RANKED_NAMES, PairScore, badness
 from refinefuse_ros.evaluation.verdict import Picture
 from refinefuse_ros.evaluation.warm_objects import WarmObjects, WarmScore
-from refinefuse_ros.evaluation.work.chunks import Chunk, ChunkResult, Job, PairResult, PreparedPair, SourceValues
+from refinefuse_ros.evaluation.work.chunks import (
+    Chunk,
+    ChunkResult,
+    Detected,
+    Job,
+    PairResult,
+    PreparedPair,
+    SourceValues,
+)
 from refinefuse_ros.image.colour import join_luma, split_luma, to_grey
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
@@ -32,17 +43,34 @@ from refinefuse_ros.pipeline import FusionPipeline
 
 @dataclass(frozen=True)
 class _Fused:
-    """A pair with its fused images: the planes that are measured, and by label the images, (H, W, 3) uint8 BGR."""
+    """A pair with its fused images: the planes that are measured, and by label the images, (H, W, 3) uint8 BGR.
+
+    Attributes:
+        detected: what a detector finds in all of them; None where none was asked.
+    """
 
     pair: PreparedPair
     planes: Planes
     images: dict[str, np.ndarray]
+    detected: Detected | None = None
+
+    def with_sources(self) -> dict[str, np.ndarray]:
+        """The images, and those of the sources."""
+        return {THERMAL: cv2.cvtColor(self.planes.ir, cv2.COLOR_GRAY2BGR), RGB: _to_bgr(self.pair.rgb), **self.images}
 
     def video_frame(self) -> VideoFrame:
         planes = self.planes
-        grey = {**planes.fused, THERMAL: planes.ir, RGB: planes.vis}
-        colour = {**self.images, THERMAL: cv2.cvtColor(planes.ir, cv2.COLOR_GRAY2BGR), RGB: _to_bgr(self.pair.rgb)}
-        return VideoFrame(colour, grey, self.pair.begins)
+        grey = {THERMAL: planes.ir, RGB: planes.vis, **planes.fused}
+        return VideoFrame(self.with_sources(), grey, self.pair.begins)
+
+    def boxes(self, names: Sequence[str]) -> Picture:
+        """As `picture`, with the boxes drawn."""
+        drawn = {
+            label: draw_boxes(image, self.detected.labelled, self.detected.found[label], names)
+            for label, image in self.with_sources().items()
+        }
+        thermal, rgb = drawn.pop(THERMAL), drawn.pop(RGB)
+        return encode_moment(self.pair.name, self.pair.seconds, thermal, rgb, drawn)
 
     def picture(self) -> Picture:
         return encode_moment(self.pair.name, self.pair.seconds, self.planes.ir, _to_bgr(self.pair.rgb), self.images)
@@ -59,6 +87,7 @@ class ChunkWorker:
     def __init__(self, engine_threads: int | None = None, scoring_threads: int = 1) -> None:
         self._engine_threads = engine_threads
         self._engines: dict[EngineRequest, Engine] = {}
+        self._detectors: dict[Path, Detector] = {}
         self._pool = ThreadPoolExecutor(scoring_threads) if scoring_threads > 1 else None
 
     def work(self, job: Job, chunk: Chunk) -> ChunkResult:
@@ -66,6 +95,7 @@ class ChunkWorker:
 
         Raises:
             EngineError: no backend can run a model, or it cannot fuse a pair.
+            DetectorError: the detector cannot be run.
         """
         self._close_all_but(job.models.values())
         before: list[_Fused] = []
@@ -78,6 +108,7 @@ class ChunkWorker:
             flicker=_flicker(fused) if job.is_video else None,
             motion=self._motion(before, fused) if job.motion else None,
             pictures=_pictures(chunk, results, fused),
+            boxes=self._boxes(job, chunk, fused),
             fused=[item.images[next(iter(job.models))] for item in fused] if job.returns_fused else [],
             engines={label: self._engines[request].info.to_dict() for label, request in job.models.items()},
         )
@@ -95,8 +126,25 @@ class ChunkWorker:
             if job.motion and index >= len(chunk.before) - MOTION_FRAMES_BEFORE:
                 before.append(_with_planes(pair, images))
         for pair in chunk.pairs:
-            fused.append(_with_planes(pair, self._fuse(job, pair, steadiers)))
+            fused.append(self._detect(job, _with_planes(pair, self._fuse(job, pair, steadiers))))
             yield fused[-1]
+
+    def _detect(self, job: Job, fused: _Fused) -> _Fused:
+        """The pair with what the job's detector finds, if it is labelled."""
+        labels = fused.pair.labels
+        if job.detector is None or labels is None:
+            return fused
+        if job.detector not in self._detectors:
+            self._detectors = {job.detector: Detector(job.detector, self._engine_threads)}
+        found = {label: self._detectors[job.detector].find(image) for label, image in fused.with_sources().items()}
+        return replace(fused, detected=Detected(labels.scaled(*fused.pair.rgb.size), found))
+
+    def _boxes(self, job: Job, chunk: Chunk, fused: list[_Fused]) -> dict[int, Picture]:
+        return {
+            index: fused[index - chunk.start].boxes(self._detectors[job.detector].names)
+            for index in chunk.moments
+            if fused[index - chunk.start].detected
+        }
 
     def _motion(self, before: list[_Fused], fused: list[_Fused]) -> Motion:
         motion = Motion()
@@ -168,7 +216,7 @@ def _measure(fused: _Fused) -> PairResult:
     }
     second = None if fused.pair.seconds is None else int(fused.pair.seconds)
     thermal, rgb = (_source_values(plane, objects.score(planes.vis, plane)) for plane in (planes.ir, planes.vis))
-    return PairResult(second, scores, thermal, rgb)
+    return PairResult(second, scores, thermal, rgb, fused.detected)
 
 
 def _source_values(plane: np.ndarray, warm: WarmScore) -> SourceValues:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from refinefuse_ros.engine.factory import EngineRequest
+from refinefuse_ros.evaluation.detection.boxes import Boxes
 from refinefuse_ros.evaluation.flicker import Flicker
 from refinefuse_ros.evaluation.motion import Motion
 from refinefuse_ros.evaluation.scorecard import PairScore
@@ -33,6 +35,7 @@ class PreparedPair:
         rgb: the visible frame, one that `check_rgb` lets pass.
         given: the images that were fused before, by their method's label: 8-bit colour or grey at the RGB frame's size.
         begins: it does not follow the pair before it in time: a still, or the first frame of a clip.
+        labels: the objects in it, as shares of its sides; None where they are not known.
     """
 
     name: str
@@ -41,6 +44,7 @@ class PreparedPair:
     rgb: Frame
     given: dict[str, Frame]
     begins: bool = False
+    labels: Boxes | None = None
 
     @property
     def nbytes(self) -> int:
@@ -56,6 +60,7 @@ class Job:
         is_video: there are pairs that follow each other in time: there is flicker.
         steady: the models' images are steadied (`Steadier`); only for videos.
         motion: how the videos move is measured too (`Motion`); only for videos.
+        detector: the ONNX file of what looks for objects in the labelled pairs; None for nothing.
         returns_fused: the first model's fused images are wanted back.
     """
 
@@ -63,6 +68,7 @@ class Job:
     is_video: bool
     steady: bool = False
     motion: bool = False
+    detector: Path | None = None
     returns_fused: bool = False
 
 
@@ -96,6 +102,14 @@ class SourceValues:
 
 
 @dataclass(frozen=True)
+class Detected:
+    """The boxes in one pair, in its pixels: those that are labelled, and those found in each image by its label."""
+
+    labelled: Boxes
+    found: dict[str, Boxes]
+
+
+@dataclass(frozen=True)
 class PairResult:
     """What was found of one pair.
 
@@ -103,12 +117,14 @@ class PairResult:
         second: the whole second of the source that it lies in; None for stills.
         scores: each method's, by label.
         thermal, rgb: the sources' own values.
+        detected: what a detector finds; None where there is none, or the pair has no labels.
     """
 
     second: int | None
     scores: dict[str, PairScore]
     thermal: SourceValues
     rgb: SourceValues
+    detected: Detected | None
 
 
 @dataclass(frozen=True)
@@ -121,6 +137,7 @@ class ChunkResult:
         flicker: of the chunk's frames, by label and for the sources THERMAL and RGB; None for stills.
         motion: of the same; None where it is not asked for.
         pictures: by index, of the moments and of the pairs that may be among the worst.
+        boxes: by index, of the labelled ones among the moments, with the boxes drawn.
         fused: the first model's images, (H, W, 3) uint8 BGR, when the job asks for them.
         engines: `EngineInfo.to_dict` of what fused, by label.
     """
@@ -130,6 +147,7 @@ class ChunkResult:
     flicker: Flicker | None
     motion: Motion | None
     pictures: dict[int, Picture]
+    boxes: dict[int, Picture]
     fused: list[np.ndarray]
     engines: dict[str, dict[str, str]]
 

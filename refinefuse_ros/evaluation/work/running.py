@@ -13,6 +13,7 @@ import numpy as np
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.evaluation.detection.scoring import Detection
 from refinefuse_ros.evaluation.motion import MOTION_FRAMES_BEFORE, RGB, THERMAL
 from refinefuse_ros.evaluation.pictures import Moments
 from refinefuse_ros.evaluation.recording import Recording
@@ -59,7 +60,7 @@ def run(
 
     Raises:
         EngineError: a model cannot be run.
-        UserError: the workers cannot be used, or one died.
+        UserError: the workers cannot be used, one died, or the detector cannot be run.
     """
     moments = Moments(expected)
     tally = Tally([*job.models, *given], moments)
@@ -83,6 +84,7 @@ def conclude(
     command: str | None,
     recording: Recording | None = None,
     source_sha256: str | None = None,
+    detection: Detection | None = None,
 ) -> tuple[Verdict, Gallery]:
     """The verdict on what was tallied, and its pictures; `started_s` is when it began, by `time.perf_counter`."""
     software = describe_software()
@@ -99,5 +101,6 @@ def conclude(
         seconds=time.perf_counter() - started_s,
         host=platform.node(),
         made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        detection=detection,
     )
     return verdict, tally.gallery()

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.evaluation.detection.detector import Detector
+from refinefuse_ros.evaluation.detection.scoring import Detection, score_boxes
 from refinefuse_ros.evaluation.flicker import Flicker
 from refinefuse_ros.evaluation.motion import RGB, THERMAL, Motion, MotionNumbers
 from refinefuse_ros.evaluation.pictures import Moments
@@ -17,7 +19,7 @@ from refinefuse_ros.evaluation.ranking import KEPT_WORST, Ranked, worst_first
 from refinefuse_ros.evaluation.scorecard import RANKED_NAMES, PairScore, badness
 from refinefuse_ros.evaluation.verdict import Gallery, Method, Picture, SourceNumbers
 from refinefuse_ros.evaluation.warm_objects import summarize_warm
-from refinefuse_ros.evaluation.work.chunks import ChunkResult, SourceValues
+from refinefuse_ros.evaluation.work.chunks import ChunkResult, Detected, SourceValues
 
 _SAME_EVERYWHERE: Final = ("backend", "device", "precision", "artifact_sha256")
 
@@ -42,6 +44,8 @@ class Tally:
         self._engines: dict[str, dict[str, str]] = {}
         self._moments = moments
         self._pictures: dict[int, Picture] = {}
+        self._boxes: dict[int, Picture] = {}
+        self._detected: list[Detected] = []
         self._worst: dict[tuple[str, str], list[Ranked]] = {}  # by label and metric
 
     def limits(self) -> dict[tuple[str, str], float]:
@@ -59,6 +63,8 @@ class Tally:
         for index, pair in enumerate(result.pairs, result.start):
             self._sources[THERMAL].append(pair.thermal)
             self._sources[RGB].append(pair.rgb)
+            if pair.detected:
+                self._detected.append(pair.detected)
             for label, score in pair.scores.items():
                 self._scores[label].append(score)
                 for name in RANKED_NAMES:
@@ -72,6 +78,7 @@ class Tally:
             self._motion = self._motion or Motion()
             self._motion.extend(result.motion)
         self._pictures |= result.pictures
+        self._boxes |= result.boxes
         self._drop_pictures()
         self.count += len(result.pairs)
 
@@ -102,18 +109,33 @@ class Tally:
     def _motion_of(self, label: str) -> MotionNumbers | None:
         return self._motion.value(label) if self._motion else None
 
+    def detection(self, detector: Detector, name: str) -> Detection:
+        """What the detector, whose file has this name, found in the labelled pairs.
+
+        Raises:
+            UserError: there is no labelled object in them.
+        """
+        labelled = [pair.labelled for pair in self._detected]
+        scores = {
+            label: score_boxes(labelled, [pair.found[label] for pair in self._detected], detector.names)
+            for label in self._detected[0].found
+        }
+        objects = sum(len(boxes) for boxes in labelled)
+        return Detection(name, detector.family, detector.sha256, len(labelled), objects, scores)
+
     def gallery(self) -> Gallery:
         worst: dict[str, dict[str, list[Picture]]] = {}
         for (label, name), ranked in self._worst.items():
             worst.setdefault(label, {})[name] = [self._pictures[pair.index] for pair in ranked]
         moments = [picture for index, picture in sorted(self._pictures.items()) if self._moments.holds(index)]
-        return Gallery(moments, worst)
+        return Gallery(moments, worst, [picture for _, picture in sorted(self._boxes.items())])
 
     def _drop_pictures(self) -> None:
         worst = {pair.index for ranked in self._worst.values() for pair in ranked}
         self._pictures = {
             index: picture for index, picture in self._pictures.items() if index in worst or self._moments.holds(index)
         }
+        self._boxes = {index: picture for index, picture in self._boxes.items() if self._moments.holds(index)}
 
 
 def _check_same(first: dict[str, str], now: dict[str, str]) -> None:
