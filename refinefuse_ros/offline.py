@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from refinefuse_ros.alignment.file import Alignment
+from refinefuse_ros.alignment.placing import Placer
 from refinefuse_ros.clips import ClipTimes, pairs_of, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.engine.host import EngineHost
@@ -71,16 +73,19 @@ def fuse_files(
     output: Path,
     request: EngineRequest,
     *,
+    alignment: Alignment | None = None,
     steady: bool = False,
     style: str = "natural",
     quiet: bool = False,
 ) -> FuseResult:
     """Fuse two images into an image, two videos into an MP4, or two folders of both into a folder of the same names.
 
-    What cannot be read of a folder is skipped with a sentence; the rest is fused. `steady` averages each video's noise
-    over time (`Steadier`); `style` is one of the `Presenter`'s.
+    What cannot be read of a folder is skipped with a sentence; the rest is fused. `alignment` places thermal onto RGB,
+    which is else stretched to it; `steady` averages each video's noise over time (`Steadier`); `style` is one of the
+    `Presenter`'s.
 
     Raises:
+        AlignmentError: the alignment is not for images of these sizes.
         SourceError: nothing can be read, `output` is of another kind than the input or
             is the input, or there is no video to steady.
         EngineError: no backend can run the model.
@@ -96,7 +101,7 @@ def fuse_files(
         raise SourceError(f"{output} is not a name for a video; two videos are fused into an .mp4.")
     skipped: list[str] = []
     note_partnerless([thermal, rgb], found, skipped)
-    fuser = OfflineFuser(request, steady, style)
+    fuser = OfflineFuser(request, steady, style, alignment)
     fused = 0
     if found.stills:
         for file, images in read_stills(found.stills, skipped, "fusing", quiet):
@@ -130,17 +135,21 @@ class OfflineFuser:
         request: what to run.
         steady: average noise over the frames of a clip (`Steadier`).
         style: how the fused plane is coloured, one of the `Presenter`'s.
+        alignment: how thermal is placed onto RGB; None stretches it.
 
     Raises:
         EngineError: from the methods, when no backend can run the model or the engine cannot fuse a pair.
         MalformedImage: likewise, when the RGB image is too small.
     """
 
-    def __init__(self, request: EngineRequest, steady: bool = False, style: str = "natural") -> None:
+    def __init__(
+        self, request: EngineRequest, steady: bool = False, style: str = "natural", alignment: Alignment | None = None
+    ) -> None:
         self.engine: EngineHost | None = None
         self._request = request
         self._steady = steady
         self._presenter = Presenter(style)
+        self._placer = Placer(alignment)
 
     def fuse_still(self, pair: ImagePair) -> np.ndarray:
         """The fused image, (H, W, 3) uint8 BGR at the RGB image's size; the thermal one is normalised alone."""
@@ -164,7 +173,9 @@ class OfflineFuser:
             check_rgb(rgb)
             if self.engine is None:
                 self.engine = EngineHost(self._request, rgb.size)
-            pipeline = FusionPipeline(self.engine, normalizer, steadier=steadier, presenter=self._presenter)
+            pipeline = FusionPipeline(
+                self.engine, normalizer, steadier=steadier, presenter=self._presenter, placer=self._placer
+            )
             yield pair, pipeline.fuse(thermal, rgb).pixels
             stamp_ns += round(pair.period_s * NS_PER_S)
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from refinefuse_ros.alignment.placing import PlacedThermal, Placer
 from refinefuse_ros.engine.base import MINIMUM_SIDE_PX
-from refinefuse_ros.image.alignment import fit_to
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.colour import check_visible, join_luma, split_luma, to_grey
 from refinefuse_ros.image.frame import Frame, ImageSize
@@ -55,13 +55,24 @@ def check_rgb(rgb: Frame) -> None:
         )
 
 
-def align_thermal(thermal: Frame, size: ImageSize) -> np.ndarray:
-    """The thermal frame's one plane in its own depth, (H, W) at `size`, the RGB frame's: what is normalised."""
-    return fit_to(to_grey(thermal.pixels, thermal.encoding), size)
+def prepare_thermal(
+    thermal: Frame, size: ImageSize, normalizer: ThermalNormalizer, placer: Placer, stages: StageTimes | None = None
+) -> PlacedThermal:
+    """The thermal frame as the network takes it: normalised by its own pixels, then placed onto an image of `size`.
+
+    Raises:
+        MalformedImage: its encoding is no thermal image's.
+        AlignmentError: the alignment is not for images of these sizes.
+    """
+    measure = (stages or StageTimes()).measure
+    with measure("normalize"):
+        plane = normalizer.normalize(to_grey(thermal.pixels, thermal.encoding), thermal.stamp_ns)
+    with measure("align"):
+        return placer.place(plane, size)
 
 
 class FusionPipeline:
-    """Align, normalise, split, fuse, steady, join; each stage timed.
+    """Normalise, align, split, fuse, steady, join; each stage timed.
 
     Not thread-safe: one worker owns a pipeline (the normaliser remembers the scene's range, the engine its buffers).
 
@@ -80,8 +91,10 @@ class FusionPipeline:
         stages: StageTimes | None = None,
         steadier: Steadier | None = None,
         presenter: Presenter | None = None,
+        placer: Placer | None = None,
     ) -> None:
         self.normalizer = normalizer
+        self._placer = placer or Placer()
         self.steadier = steadier
         self.presenter = presenter or Presenter()
         self.half = False
@@ -93,34 +106,33 @@ class FusionPipeline:
         """Fuse one pair.
 
         Args:
-            thermal: any single-channel frame (or a grey one stored as colour), of any size; it is fitted onto `rgb`.
+            thermal: any single-channel frame (or a grey one stored as colour), of any size; it is placed onto `rgb`.
             rgb: the visible frame; its size is the fused image's.
 
         Raises:
             MalformedImage: a frame's encoding cannot be used as what it is given for.
+            AlignmentError: the alignment is not for frames of these sizes.
             EngineError: the engine could not fuse the pair.
         """
-        measure = self.stages.measure
-        with measure("align"):
-            counts = align_thermal(thermal, rgb.size)
-        with measure("normalize"):
-            thermal_plane = self.normalizer.normalize(counts, thermal.stamp_ns)
-        return self.fuse_normalized(thermal_plane, rgb)
+        return self.fuse_placed(prepare_thermal(thermal, rgb.size, self.normalizer, self._placer, self.stages), rgb)
 
-    def fuse_normalized(self, thermal_plane: np.ndarray, rgb: Frame) -> FusedImage:
-        """As `fuse`, from a thermal plane that is aligned and normalised already: (H, W) uint8 at the size of `rgb`."""
+    def fuse_placed(self, thermal: PlacedThermal, rgb: Frame) -> FusedImage:
+        """As `fuse`, from a thermal plane that is normalised and placed already."""
         measure = self.stages.measure
         with measure("split"):
             luma, chroma = split_luma(rgb.pixels, rgb.encoding)
         start_ns = time.perf_counter_ns()
-        fused_luma = self._fuse_luma(thermal_plane, luma)
+        fused_luma = self._fuse_luma(thermal.plane, luma)
         engine_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         self.stages.add("engine", engine_ms)
+        if thermal.weight is not None:
+            with measure("fade"):
+                fused_luma = thermal.fade(fused_luma, luma)
         if self.steadier:
             with measure("steady"):
-                fused_luma = self.steadier.steady(thermal_plane, luma, fused_luma)
+                fused_luma = self.steadier.steady(thermal.plane, luma, fused_luma)
         with measure("join"):
-            pixels = self.presenter.present(fused_luma, thermal_plane, luma, chroma, self._encoding)
+            pixels = self.presenter.present(fused_luma, thermal.plane, luma, chroma, self._encoding)
         return FusedImage(pixels, self._encoding, engine_ms)
 
     def _fuse_luma(self, thermal_plane: np.ndarray, luma: np.ndarray) -> np.ndarray:

@@ -23,10 +23,11 @@ ABOVE = {
     "recordings": ("nodes", "evaluation", "training", "offline", "pipeline", "engine"),
     "clips": ("nodes", "evaluation", "training", "recordings", "offline", "pipeline", "engine"),
     "pipeline": OUTSIDE,
-    "engine": (*OUTSIDE, "pipeline"),
-    "network": (*OUTSIDE, "pipeline", "image", "stream"),
-    "image": (*OUTSIDE, "pipeline", "engine", "network", "stream"),
-    "stream": (*OUTSIDE, "pipeline", "engine", "network", "image"),
+    "engine": (*OUTSIDE, "pipeline", "alignment"),
+    "network": (*OUTSIDE, "pipeline", "alignment", "image", "stream"),
+    "alignment": (*OUTSIDE, "pipeline", "engine", "network", "stream"),
+    "image": (*OUTSIDE, "pipeline", "engine", "network", "alignment", "stream"),
+    "stream": (*OUTSIDE, "pipeline", "engine", "network", "alignment", "image"),
 }
 """What a room must not import: what stands above it, and its neighbours."""
 TORCH_ROOMS = ("network/", "training/", "engine/torch", "engine/export")

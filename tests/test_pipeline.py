@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from refinefuse_ros.alignment.file import Homography
+from refinefuse_ros.alignment.placing import Placer
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame, ImageSize
@@ -72,7 +74,7 @@ def test_thermal_of_another_size_and_depth_is_fitted_and_normalised() -> None:
 def test_every_stage_is_timed() -> None:
     pipeline = FusionPipeline(KeepVisible(), ThermalNormalizer())
     fused = pipeline.fuse(frame(np.zeros((120, 160), np.uint8), "mono8"), frame(picture(), "bgr8"))
-    assert list(pipeline.stages.percentiles()) == ["align", "normalize", "split", "engine", "join"]
+    assert list(pipeline.stages.percentiles()) == ["normalize", "align", "split", "engine", "join"]
     assert fused.engine_ms == pytest.approx(pipeline.stages.percentiles()["engine"].p50)
 
 
@@ -103,6 +105,39 @@ def test_the_shipped_network_shows_walkers_that_the_smoke_hides() -> None:
     assert fused[warm].mean() > visible[warm].mean() + 40
     elsewhere = cv2.dilate(warm.astype(np.uint8), np.ones((9, 9))) == 0
     assert np.corrcoef(fused[elsewhere], visible[elsewhere])[0, 1] > 0.6
+
+
+class KeepThermal:
+    """An engine that shows the thermal plane."""
+
+    def fuse(self, thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        return thermal
+
+
+def test_where_thermal_does_not_see_the_fused_image_is_the_rgb_image() -> None:
+    narrow = Homography(((0.5, 0.0, 40.0), (0.0, 0.5, 30.0), (0.0, 0.0, 1.0)), SIZE, SIZE)
+    pipeline = FusionPipeline(KeepThermal(), ThermalNormalizer(), placer=Placer(narrow))
+    counts = np.full((SIZE.height, SIZE.width), 8000, np.uint16)
+    counts[:, :80] = 9000
+    rgb = frame(np.full((SIZE.height, SIZE.width), 77, np.uint8), "mono8")
+    fused = pipeline.fuse(frame(counts, "mono16"), rgb).pixels[..., 0]
+    assert (fused[:, :38] == 77).all()
+    assert (fused[:28] == 77).all()
+    assert (fused[45:75, 55:75] == 255).all()
+    assert (fused[45:75, 85:105] == 0).all()
+    assert "fade" in pipeline.stages.percentiles()
+
+
+def test_the_range_is_that_of_the_thermal_camera_though_rgb_sees_a_part_of_it() -> None:
+    """Normalised before it is placed: what lies outside of the RGB image counts too."""
+    engine = KeepVisible()
+    wide = Homography(((2.0, 0.0, -80.0), (0.0, 2.0, -60.0), (0.0, 0.0, 1.0)), SIZE, SIZE)
+    counts = np.full((SIZE.height, SIZE.width), 8000, np.uint16)
+    counts[:, :10] = 12000  # beside the RGB image
+    counts[50:70, 70:90] = 10000
+    pipeline = FusionPipeline(engine, ThermalNormalizer(), placer=Placer(wide))
+    pipeline.fuse(frame(counts, "mono16"), frame(picture(), "bgr8"))
+    assert engine.thermal.max() == pytest.approx(128, abs=1)
 
 
 def test_a_single_camera_is_shown_as_it_is() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from refinefuse_ros.commands.options import (
     UsageError,
+    add_alignment,
     add_bag_topics,
     add_cameras,
     add_engine,
@@ -17,6 +18,7 @@ from refinefuse_ros.commands.options import (
     add_steady,
     count,
     engine_request,
+    given_alignment,
     not_negative,
     positive,
     refuse,
@@ -66,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--scheduler", help="address of a dask scheduler whose workers are used instead")
     parser.add_argument("--detector", type=Path, help="a detector's ONNX file, to measure whether fused images help it")
     parser.add_argument("--labels", type=Path, help="a folder with the labels of the objects that it should find")
+    add_alignment(parser)
     add_steady(parser)
     parser.add_argument("--motion", action="store_true", help="also measure how videos move, by optical flow; slow")
     add_json(parser)
@@ -119,6 +122,7 @@ def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
     shared = {
         "requests": [engine_request(options, model) for model in models],
         "where": Parallelism(options.workers, options.scheduler),
+        "alignment": given_alignment(options),
         "steady": options.steady,
         "motion": options.motion,
         "command": options.command,

@@ -7,12 +7,14 @@ import argparse
 from pathlib import Path
 
 from refinefuse_ros.commands.options import (
+    add_alignment,
     add_cameras,
     add_engine,
     add_json,
     add_steady,
     add_style,
     engine_request,
+    given_alignment,
     print_json,
 )
 
@@ -24,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, help="fused image, folder or .mp4: the same kind as the input"
     )
+    add_alignment(parser)
     add_steady(parser)
     add_style(parser)
     add_json(parser)
@@ -38,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
         options.rgb,
         options.output,
         engine_request(options),
+        alignment=given_alignment(options),
         steady=options.steady,
         style=options.style,
         quiet=options.json,

@@ -6,12 +6,15 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.presentation import STYLES
+
+if TYPE_CHECKING:
+    from refinefuse_ros.alignment.file import Alignment
 
 
 class UsageError(UserError):
@@ -28,6 +31,26 @@ def add_bag_topics(verb: argparse.ArgumentParser) -> None:
     """--thermal-topic and --rgb-topic, of a recording."""
     verb.add_argument("--thermal-topic", help="the recording's thermal image topic (default: guessed)")
     verb.add_argument("--rgb-topic", help="the recording's RGB image topic (default: guessed)")
+
+
+def add_alignment(verb: argparse.ArgumentParser) -> None:
+    """--alignment; read by `given_alignment`."""
+    verb.add_argument(
+        "--alignment", type=Path, help="file of `refinefuse calibrate` (default: thermal is stretched onto RGB)"
+    )
+
+
+def given_alignment(options: argparse.Namespace) -> Alignment | None:
+    """What the option of `add_alignment` names.
+
+    Raises:
+        AlignmentError: the file cannot be used.
+    """
+    if not options.alignment:
+        return None
+    from refinefuse_ros.alignment.file import read_alignment
+
+    return read_alignment(options.alignment)
 
 
 def add_steady(verb: argparse.ArgumentParser) -> None:

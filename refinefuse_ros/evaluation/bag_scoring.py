@@ -16,6 +16,8 @@ from typing import Final
 
 import numpy as np
 
+from refinefuse_ros.alignment.file import Alignment
+from refinefuse_ros.alignment.placing import Placer
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.evaluation.fused_outputs import FusedFiles, FusedOutputs
 from refinefuse_ros.evaluation.fused_topic import FusedTopic, MatchedPair
@@ -31,7 +33,7 @@ from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.offline import note_skipped
-from refinefuse_ros.pipeline import align_thermal
+from refinefuse_ros.pipeline import prepare_thermal
 from refinefuse_ros.recordings.checksum import Checksum
 from refinefuse_ros.recordings.reading import BagReader, open_bag
 from refinefuse_ros.recordings.storage import BagError
@@ -52,6 +54,7 @@ def evaluate_bag(
     rgb_topic: str | None = None,
     fused_topic: str | None = None,
     sync: SyncSettings | None = None,
+    alignment: Alignment | None = None,
     steady: bool = False,
     motion: bool = False,
     fused_files: FusedFiles | None = None,
@@ -68,6 +71,7 @@ def evaluate_bag(
         fused_topic: images that were fused when the bag was recorded, which are compared with the models'; None takes
             the topic that by its name has some, if there is one.
         sync: how frames are paired; None takes the node's defaults.
+        alignment: how thermal is placed onto RGB; None stretches it.
         steady: average the models' images over time (`Steadier`), as the node does with fused.steady.
         motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
         fused_files: where to write the first model's images to.
@@ -90,7 +94,7 @@ def evaluate_bag(
     pairing = Pairing(reader, sync or SyncSettings())
     fused = FusedTopic(reader.fused_topic) if reader.fused_topic else None
     latency = LatencyReader()
-    preparation = _Preparation(pairing, fused.name if fused else "")
+    preparation = _Preparation(pairing, fused.name if fused else "", Placer(alignment))
     with ExitStack() as stack:
         checksum = stack.enter_context(Checksum(path))
         others = dict.fromkeys(reader.diagnostics_topics, latency.add) | ({fused.name: fused.add} if fused else {})
@@ -131,8 +135,9 @@ def evaluate_bag(
 class _Preparation:
     """Does what must be done with the pairs in their order; one that cannot be used is counted."""
 
-    def __init__(self, pairing: Pairing, fused_label: str) -> None:
+    def __init__(self, pairing: Pairing, fused_label: str, placer: Placer) -> None:
         self._pairing = pairing
+        self._placer = placer
         self._fused_label = fused_label
         self._failed: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
@@ -152,10 +157,10 @@ class _Preparation:
                 self._failed[error.reason] += 1
                 self._examples.setdefault(error.reason, f"{name}: {error}")
                 continue
-            plane = normalizer.normalize(align_thermal(thermal, first), thermal.stamp_ns)
+            placed = prepare_thermal(thermal, first, normalizer, self._placer)
             since_start_s = (rgb.stamp_ns - self._pairing.start_ns) / NS_PER_S
             announce(rgb)
-            yield PreparedPair(name, since_start_s, plane, rgb, {self._fused_label: fused} if fused else {})
+            yield PreparedPair(name, since_start_s, placed, rgb, {self._fused_label: fused} if fused else {})
 
     def failures(self) -> list[str]:
         """A sentence for each kind of pair that could not be used."""

@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from refinefuse_ros.alignment.placing import fit_to
 from refinefuse_ros.clips import open_folder
 from refinefuse_ros.engine.base import Engine
 from refinefuse_ros.engine.manifest import Comparison
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.evaluation.metrics import MIN_SIDE, evaluate_pair, summarize
-from refinefuse_ros.image.alignment import fit_to
 from refinefuse_ros.image.colour import split_luma
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
@@ -127,5 +127,5 @@ def _street(size: ImageSize, count: int) -> list[Planes]:
 def still_planes(pair: ImagePair, size: ImageSize) -> Planes:
     """What the pipeline gives the engine for a still: thermal and visible, each (H, W) uint8 of `size`."""
     luma, _ = split_luma(fit_to(pair.rgb, size), "bgr8")
-    thermal = ThermalNormalizer().normalize(fit_to(pair.thermal, size), stamp_ns=0)
+    thermal = fit_to(ThermalNormalizer().normalize(pair.thermal, stamp_ns=0), size)
     return np.ascontiguousarray(thermal), np.ascontiguousarray(luma)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from refinefuse_ros.alignment.file import Alignment
+from refinefuse_ros.alignment.placing import Placer
 from refinefuse_ros.clips import ClipTimes, pairs_of, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.evaluation.detection.boxes import Boxes
@@ -36,7 +38,7 @@ from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.video import VideoReader
 from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_rest, note_skipped, read_stills
-from refinefuse_ros.pipeline import align_thermal
+from refinefuse_ros.pipeline import prepare_thermal
 from refinefuse_ros.progress import progress
 from refinefuse_ros.stream.timing import NS_PER_S
 
@@ -47,6 +49,7 @@ def evaluate_files(
     *,
     fused: Path | None = None,
     requests: Sequence[EngineRequest] = (),
+    alignment: Alignment | None = None,
     steady: bool = False,
     motion: bool = False,
     detector: Path | None = None,
@@ -59,10 +62,11 @@ def evaluate_files(
 
     Args:
         thermal, rgb: two images, two videos matched by the times of their frames, or two folders of either matched by
-            name. A thermal image of another size than the RGB image's is stretched to it, one that is not 8 bit is
+            name. A thermal image is placed onto the RGB image by the alignment, one that is not 8 bit is
             normalised, as for fusing; an 8-bit one is scored as it is stored.
         fused: what was fused before: an image, a video, or a folder with the same names, of the RGB image's size.
         requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
+        alignment: how thermal is placed onto RGB; None stretches it.
         steady: average each of the models' videos over time (`Steadier`).
         motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
         detector: the ONNX file of a detector, which looks for objects in both sources and the fused images.
@@ -106,7 +110,7 @@ def evaluate_files(
         require_scoring()
     looking = Detector(detector) if detector else None
     labelled = _labels_of(found, read_labels(labels, looking.names), labels, skipped) if looking else {}
-    source = _Source(found, there, str(fused), labelled, rgb.is_dir(), skipped, quiet)
+    source = _Source(found, there, str(fused), labelled, rgb.is_dir(), skipped, quiet, Placer(alignment))
     job = Job(models, is_video=bool(found.clips), steady=steady, motion=motion, detector=detector)
     given = [str(fused)] if fused else []
     tally = run(job, given, source.pairs(), source.expected, where or Parallelism(workers=1))
@@ -177,6 +181,7 @@ class _Source:
         lenient: a clip that cannot be read is left out with a sentence, as a still is.
         skipped: takes the sentences.
         quiet: no progress bar.
+        placer: of the thermal planes.
 
     Raises:
         SourceError: a clip cannot be read, unless `lenient`.
@@ -191,7 +196,9 @@ class _Source:
         lenient: bool,
         skipped: list[str],
         quiet: bool,
+        placer: Placer,
     ) -> None:
+        self._placer = placer
         self._found = found
         self._fused_stills = {file.name: file.thermal for file in there.stills} if there else {}
         self._fused_clips = {clip.name: clip.thermal for clip in there.clips} if there else {}
@@ -216,7 +223,7 @@ class _Source:
             try:
                 fused = self._fused_stills.get(file.name)
                 given = {self._label: read_rgb(fused)} if fused else {}
-                prepared = _prepare(file.name, None, pair, given, True, ThermalNormalizer())
+                prepared = _prepare(file.name, None, pair, given, True, ThermalNormalizer(), self._placer)
             except SourceError as error:
                 note_skipped(str(error), self._skipped)
                 continue
@@ -237,7 +244,7 @@ class _Source:
         count, seconds = 0, start_s
         normalizer = ThermalNormalizer()
         for pair, beside in zip(images, given, strict=False):
-            yield _prepare(f"{clip.name} frame {count}", seconds, pair, beside, count == 0, normalizer)
+            yield _prepare(f"{clip.name} frame {count}", seconds, pair, beside, count == 0, normalizer, self._placer)
             count += 1
             seconds += pair.period_s
         note_left_over_frames(clip, times, count, seconds - start_s, self._skipped)
@@ -262,6 +269,7 @@ def _prepare(
     given: dict[str, np.ndarray],
     begins: bool,
     normalizer: ThermalNormalizer,
+    placer: Placer,
 ) -> PreparedPair:
     """Raises SourceError when the pair cannot be scored; `normalizer` has seen the frames before of the same clip."""
     size = ImageSize.of(images.rgb)
@@ -273,11 +281,12 @@ def _prepare(
             )
     if min(size) < MIN_SIDE:
         raise SourceError(f"{name}: {size} pixels are too few to score; use images of at least {MIN_SIDE} a side.")
-    counts = align_thermal(Frame(0, "thermal", images.thermal_encoding, images.thermal), size)
+    stamp_ns = round((seconds or 0.0) * NS_PER_S)
+    thermal = Frame(stamp_ns, "thermal", images.thermal_encoding, images.thermal)
     return PreparedPair(
         name,
         seconds,
-        normalizer.normalize(counts, round((seconds or 0.0) * NS_PER_S)),
+        prepare_thermal(thermal, size, normalizer, placer),
         Frame(0, "rgb", "bgr8", images.rgb),
         {label: Frame(0, "rgb", "bgr8", fused) for label, fused in given.items()},
         begins,

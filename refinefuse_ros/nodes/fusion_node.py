@@ -22,6 +22,7 @@ from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
+from refinefuse_ros.alignment.placing import Placer
 from refinefuse_ros.engine.building import BuildStoppedError
 from refinefuse_ros.engine.calls import CallAbandonedError
 from refinefuse_ros.engine.host import EngineHost
@@ -99,6 +100,7 @@ class FusionNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._settings = settings = self._declared.read()
         try:
+            placer = Placer(settings.alignment.read())
             self._pairing = create_pairing(settings.sync.policy, settings.sync.settings())
             self._engine = EngineHost(
                 settings.engine.request(settings.model),
@@ -125,6 +127,7 @@ class FusionNode(LifecycleNode):
             self._monitor.stages,
             Steadier() if settings.fused.steady else None,
             Presenter(settings.fused.style),
+            placer,
         )
         self._quality = GovernedQuality(settings.model, self._engine, self._pipeline)
         return TransitionCallbackReturn.SUCCESS

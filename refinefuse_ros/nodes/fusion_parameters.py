@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Final
 
+from refinefuse_ros.alignment.file import Alignment, read_alignment
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, REBUILD, EngineRequest
 from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES, DEFAULT_TIMEOUT_S
 from refinefuse_ros.image.codec import MAX_PIXELS
@@ -297,6 +299,20 @@ class SyncParameters:
 
 
 @dataclass(frozen=True)
+class AlignmentParameters:
+    """alignment.*"""
+
+    file: str = parameter(
+        "",
+        "YAML file of refinefuse calibrate: how thermal lies in the RGB image; without one it is stretched onto it.",
+    )
+
+    def read(self) -> Alignment | None:
+        """Raises AlignmentError where the file cannot be used."""
+        return read_alignment(Path(self.file).expanduser()) if self.file else None
+
+
+@dataclass(frozen=True)
 class FusedParameters:
     """fused.*"""
 
@@ -364,6 +380,7 @@ class FusionParameters:
         " size; and go back when there is room.",
         live=True,
     )
+    alignment: AlignmentParameters = AlignmentParameters()
     fused: FusedParameters = FusedParameters()
     diagnostics: DiagnosticsParameters = DiagnosticsParameters()
     autostart: bool = parameter(True, "Configure and activate at start; false leaves that to a lifecycle manager.")

@@ -160,7 +160,7 @@ class ChunkWorker:
             if steadier and pair.begins:
                 steadier.restart()
             pipeline = FusionPipeline(engine, ThermalNormalizer(), steadier=steadier)
-            images[label] = pipeline.fuse_normalized(pair.thermal, pair.rgb).pixels
+            images[label] = pipeline.fuse_placed(pair.thermal, pair.rgb).pixels
         return images
 
     def _engine(self, request: EngineRequest, size: ImageSize) -> Engine:
@@ -195,7 +195,7 @@ def _with_planes(pair: PreparedPair, images: dict[str, np.ndarray]) -> _Fused:
     for label, frame in pair.given.items():
         planes[label] = to_grey(frame.pixels, frame.encoding)
         images[label] = _to_bgr(frame)
-    return _Fused(pair, Planes(pair.thermal, _visible_plane(pair.rgb), planes), images)
+    return _Fused(pair, Planes(pair.thermal.plane, _visible_plane(pair.rgb), planes), images)
 
 
 def _visible_plane(rgb: Frame) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from refinefuse_ros.alignment.placing import PlacedThermal
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.evaluation.detection.boxes import Boxes
 from refinefuse_ros.evaluation.flicker import Flicker
@@ -31,7 +32,7 @@ class PreparedPair:
     Attributes:
         name: as in `PairScore`.
         seconds: since the source's first frame; None for stills.
-        thermal: (H, W) uint8, the normalised plane at the RGB frame's size.
+        thermal: the normalised plane at the RGB frame's size.
         rgb: the visible frame, one that `check_rgb` lets pass.
         given: the images that were fused before, by their method's label: 8-bit colour or grey at the RGB frame's size.
         begins: it does not follow the pair before it in time: a still, or the first frame of a clip.
@@ -40,7 +41,7 @@ class PreparedPair:
 
     name: str
     seconds: float | None
-    thermal: np.ndarray
+    thermal: PlacedThermal
     rgb: Frame
     given: dict[str, Frame]
     begins: bool = False
@@ -48,7 +49,11 @@ class PreparedPair:
 
     @property
     def nbytes(self) -> int:
-        return self.thermal.nbytes + self.rgb.pixels.nbytes + sum(frame.pixels.nbytes for frame in self.given.values())
+        return (
+            self.thermal.plane.nbytes
+            + self.rgb.pixels.nbytes
+            + sum(frame.pixels.nbytes for frame in self.given.values())
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from refinefuse_ros.alignment.placing import PlacedThermal
 from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
@@ -33,7 +34,7 @@ def prepared(count: int) -> Iterator[PreparedPair]:
     for index in range(count):
         thermal, rgb = smooth(index // 3, (48, 64)), smooth(1000 + index // 3, (48, 64, 3))
         given = {"given": Frame(0, "", "bgr8", smooth(2000 + index, (48, 64, 3)))} if index % 4 else {}
-        yield PreparedPair(f"pair {index}", index / 10, thermal, Frame(0, "", "bgr8", rgb), given)
+        yield PreparedPair(f"pair {index}", index / 10, PlacedThermal(thermal), Frame(0, "", "bgr8", rgb), given)
 
 
 def found(tally: Tally) -> tuple:
@@ -105,7 +106,7 @@ def test_chunks_hold_all_pairs_in_order(expected: int, in_flight: int, most: int
 
 def test_chunks_of_large_images_are_small() -> None:
     pixels = np.zeros((2160, 3840, 3), np.uint8)
-    large = PreparedPair("", None, pixels[:, :, 0], Frame(0, "", "bgr8", pixels), {})
+    large = PreparedPair("", None, PlacedThermal(pixels[:, :, 0]), Frame(0, "", "bgr8", pixels), {})
     sizes = [len(chunk.pairs) for chunk in cut(iter([large] * 4), 10_000, 66, 0, lambda index: False, dict)]
     assert sizes == [1, 1, 1, 1]
 

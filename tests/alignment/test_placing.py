@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refinefuse_ros.image.alignment import fit_to
+from refinefuse_ros.alignment.placing import fit_to
 from refinefuse_ros.image.frame import ImageSize
 
 

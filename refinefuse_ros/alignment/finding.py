@@ -1,0 +1,311 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Where thermal lies in the RGB image, found without a target from what both cameras see of a scene.
+
+Coarse: `searching` names several places. Each is refined by matching blocks at half size, and the one whose blocks
+agree best goes on to the full size. Of the maps that explain the matches the stiffest is taken that predicts blocks it
+has not seen, by frames it has not seen, as well as any freer one. What is found is refused unless it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from refinefuse_ros.alignment.matching import Matches, Pictures
+from refinefuse_ros.alignment.models import MODELS, apply, corner_uncertainty, corners_of, fit, resizing
+from refinefuse_ros.alignment.placing import PlacedThermal
+from refinefuse_ros.alignment.searching import search
+from refinefuse_ros.alignment.structure import grey_of
+from refinefuse_ros.errors import UserError
+
+MOST_PAIRS: Final = 12
+"""So many pairs are looked at; more of them cost time and add little."""
+# The RGB picture is worked on at this longer side at most.
+_WORKING_SIDE_PX: Final = 640
+_PAIRS_SEARCHED: Final = 4
+_CANDIDATES: Final = 8
+# Blocks at half size, where a candidate may be 20 px off, then at full size; in pixels of each.
+_HALF_BLOCK_PX, _HALF_STEP_PX = 40, 24
+_FULL_BLOCK_PX, _FULL_STEP_PX = 64, 32
+_TOLERANCE_PX: Final = 1.5
+_FIRM: Final = 0.25
+# An existing alignment is measured where it is off by at most this.
+_REACH_MEASURED_PX: Final = 16
+# A candidate whose blocks agree as well as this is not held against the next ones.
+_CONVINCING: Final = 0.6
+_FOLDS: Final = 4
+_WORST_MISS_PX: Final = 3.0
+# A freer map must predict better than a stiffer one by this part, and this many pixels, to be taken.
+_BETTER_BY, _BETTER_BY_PX = 0.04, 0.01
+
+# What is refused; the range in grey levels.
+_LEAST_RANGE: Final = 4
+_LEAST_BLOCKS: Final = 16
+_LEAST_SHARE: Final = 0.3
+_LEAST_COVER: Final = 0.25
+_MOST_UNCERTAINTY_PX: Final = 2.0
+_ADVICE: Final = (
+    "record a scene with edges that both cameras see all over the picture (buildings, trees, furniture, people), some"
+    " metres away, without smoke, and move the rig while recording"
+)
+
+
+class NotFoundError(UserError):
+    """The pictures do not tell how the cameras lie; the message says why, and what to record instead."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How thermal lies in the RGB image.
+
+    Attributes:
+        matrix: 3x3, thermal pixel to RGB pixel, pixel centres at whole numbers; its last element is 1.
+        model: the name of the map that was chosen, of `MODELS`.
+        residual_px: root mean square distance of the matched blocks from where the map puts them, RGB pixels.
+        uncertainty_px: standard error of the map at the thermal image's corners, RGB pixels.
+        pairs: how many pairs of pictures were looked at.
+        blocks: how many blocks agree with the map.
+        blocks_tried: how many had structure to be matched.
+    """
+
+    matrix: np.ndarray
+    model: str
+    residual_px: float
+    uncertainty_px: float
+    pairs: int
+    blocks: int
+    blocks_tried: int
+
+
+def find_homography(thermal: Sequence[np.ndarray], rgb: Sequence[np.ndarray]) -> Found:
+    """Find where thermal lies in the RGB image.
+
+    Args:
+        thermal: (H, W) planes of any depth, all of one size.
+        rgb: (H, W) uint8 luma of the same moments, all of one size.
+
+    Raises:
+        NotFoundError: the pictures do not tell.
+    """
+    step = -(-len(rgb) // MOST_PAIRS)
+    greys = [grey_of(plane) for plane in thermal[::step]]
+    for name, planes in (("thermal", greys), ("RGB", rgb)):
+        if all(np.ptp(plane) < _LEAST_RANGE for plane in planes):
+            raise _refusal(f"the {name} pictures are of one value all over (no light, a closed shutter or saturated)")
+    size = rgb[0].shape[1::-1]
+    shrink = min(1.0, _WORKING_SIDE_PX / max(size))
+    working = [
+        cv2.resize(plane, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for plane in rgb[::step]
+    ]
+    solver = _Solver(greys, working)
+    matrix, model, matches, agreed = solver.solve()
+    back = np.linalg.inv(resizing(shrink, shrink))
+    misses = _misses(matrix, matches.thermal, matches.rgb, matches.information)[agreed]
+    residual = float(np.sqrt((misses**2).mean()))
+    uncertainty = solver.uncertainty(model, matches, agreed, residual)
+    solver.refuse_doubtful(matrix, matches, agreed, uncertainty)
+    whole = back @ matrix
+    return Found(
+        matrix=whole / whole[2, 2],
+        model=model,
+        residual_px=residual / shrink,
+        uncertainty_px=uncertainty / shrink,
+        pairs=len(working),
+        blocks=int(agreed.sum()),
+        blocks_tried=matches.tried,
+    )
+
+
+def measure_error(placed: Sequence[PlacedThermal], rgb: Sequence[np.ndarray]) -> float:
+    """How far thermal, as it is placed, lies from where it belongs: root mean square over the picture, RGB pixels.
+
+    Args:
+        placed: thermal of the moments, at the RGB images' size.
+        rgb: (H, W) uint8 luma of the same moments.
+
+    Raises:
+        NotFoundError: the pictures do not tell.
+    """
+    size = rgb[0].shape[1::-1]
+    shrink = min(1.0, _WORKING_SIDE_PX / max(size))
+    small = [
+        tuple(cv2.resize(plane, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) for plane in planes)
+        for planes in zip((item.plane for item in placed), rgb, strict=True)
+    ]
+    weight = placed[0].weight
+    seen = None if weight is None else cv2.resize(weight, small[0][0].shape[1::-1]).clip(0, 1)
+    pictures = Pictures(
+        [grey_of(thermal) for thermal, _ in small], [luma.astype(np.float32) for _, luma in small], 1, seen
+    )
+    matches = pictures.match(np.eye(3), _FULL_BLOCK_PX, _FULL_STEP_PX, _REACH_MEASURED_PX)
+    matrix, agreed = _consensus("affine", matches, np.eye(3), 2 * _TOLERANCE_PX)
+    if matrix is None or agreed.sum() < _LEAST_BLOCKS or agreed.sum() < _LEAST_SHARE * matches.tried:
+        raise NotFoundError(
+            f"The error of the alignment cannot be told: only {agreed.sum()} of {matches.tried} places in the two"
+            f" pictures agree on it, because it is over {_REACH_MEASURED_PX / shrink:.0f} px or because there is too"
+            f" little that both cameras see; {_ADVICE}, or calibrate again."
+        )
+    off = apply(matrix, matches.thermal[agreed]) - matches.thermal[agreed]
+    return float(np.sqrt((off**2).sum(axis=1).mean())) / shrink
+
+
+class _Solver:
+    """The search, in pixels of the working RGB pictures."""
+
+    def __init__(self, thermal: Sequence[np.ndarray], rgb: Sequence[np.ndarray]) -> None:
+        self._thermal = thermal
+        self._rgb = rgb
+        self._corners = corners_of(*thermal[0].shape[1::-1])
+        self._half = Pictures(thermal, rgb, 0.5)
+        self._full = Pictures(thermal, rgb, 1.0)
+        self._base = np.eye(3)
+
+    def solve(self) -> tuple[np.ndarray, str, Matches, np.ndarray]:
+        """The map, its model, the last matches, and which of them agree with it."""
+        every = -(-len(self._rgb) // _PAIRS_SEARCHED)
+        candidates = search(self._thermal[::every], self._rgb[::every], _CANDIDATES)
+        best, matrix = -1.0, np.eye(3)
+        for candidate in candidates:
+            share, refined = self._refine(candidate.matrix, candidate.base)
+            if share > best:
+                best, matrix, self._base = share, refined, candidate.base
+            if share >= _CONVINCING:
+                break
+        for reach in (8, 6, 5):
+            matches = self._match(self._full, matrix, _FULL_BLOCK_PX, _FULL_STEP_PX, reach)
+            model, fitted, agreed = self._explain(matches)
+            matrix = fitted
+        return matrix, model, matches, agreed
+
+    def _refine(self, matrix: np.ndarray, base: np.ndarray) -> tuple[float, np.ndarray]:
+        """A candidate after matching at half size, and the share of the blocks that agree with it."""
+        share = 0.0
+        for model, reach in (("similarity", 12), ("affine", 8), ("homography", 6)):
+            matches = self._match(self._half, matrix, _HALF_BLOCK_PX, _HALF_STEP_PX, reach)
+            fitted, agreed = _consensus(
+                model, matches, base, 3 * _TOLERANCE_PX if model == "similarity" else 2 * _TOLERANCE_PX
+            )
+            if fitted is None or agreed.sum() < _LEAST_BLOCKS / 2:
+                return 0.0, matrix
+            share, matrix = float(agreed.sum()) / matches.tried, fitted
+        return share, matrix
+
+    @staticmethod
+    def _match(pictures: Pictures, matrix: np.ndarray, block: int, step: int, reach: int) -> Matches:
+        to_scale = resizing(pictures.scale, pictures.scale)
+        matches = pictures.match(to_scale @ matrix, block, step, reach)
+        back = np.linalg.inv(to_scale)
+        return Matches(
+            matches.thermal,
+            apply(back, matches.rgb),
+            np.stack([apply(back, half) for half in matches.halves]),
+            matches.information,
+            matches.tried,
+        )
+
+    def _explain(self, matches: Matches) -> tuple[str, np.ndarray, np.ndarray]:
+        """The model that predicts best, its matrix, and which matches agree with it.
+
+        Raises:
+            NotFoundError: too few do with any.
+        """
+        fits = {model: _consensus(model, matches, self._base, _TOLERANCE_PX) for model in MODELS}
+        most = max(int(agreed.sum()) for _, agreed in fits.values())
+        if most < _LEAST_BLOCKS:
+            raise _refusal(f"only {most} of {matches.tried} places in the two pictures agree on how the cameras lie")
+        errors = {model: _prediction_error(model, matches, self._base) for model in MODELS}
+        good = min(errors.values()) * (1 + _BETTER_BY) + _BETTER_BY_PX
+        model = next(model for model, error in errors.items() if error <= good and fits[model][0] is not None)
+        fitted, agreed = fits[model]
+        return model, fitted, agreed
+
+    def uncertainty(self, model: str, matches: Matches, agreed: np.ndarray, residual: float) -> float:
+        source, corners = (apply(self._base, points) for points in (matches.thermal[agreed], self._corners))
+        # Blocks overlap by half in each direction: four of them are one observation.
+        return 2 * corner_uncertainty(model, source, matches.information[agreed], residual / np.sqrt(2), corners)
+
+    def refuse_doubtful(self, matrix: np.ndarray, matches: Matches, agreed: np.ndarray, uncertainty: float) -> None:
+        """Raises NotFoundError for what may be wrong."""
+        share = agreed.sum() / matches.tried
+        if share < _LEAST_SHARE:
+            raise _refusal(
+                f"only {agreed.sum()} of {matches.tried} places in the two pictures agree on how the cameras lie"
+            )
+        placed = apply(matrix, self._corners).astype(np.float32)
+        width, height = self._full.size
+        frame = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+        common, _ = cv2.intersectConvexConvex(placed, frame)
+        hull = cv2.convexHull(matches.rgb[agreed].astype(np.float32))
+        if cv2.contourArea(hull) < _LEAST_COVER * common:
+            raise _refusal("what both cameras see lies in one part of the picture only")
+        if uncertainty > _MOST_UNCERTAINTY_PX:
+            raise _refusal(f"the pictures fix thermal's corners to {uncertainty:.1f} px only")
+
+
+def _refusal(reason: str) -> NotFoundError:
+    return NotFoundError(f"No alignment was found: {reason}; {_ADVICE}.")
+
+
+def _consensus(
+    model: str, matches: Matches, base: np.ndarray, tolerance_px: float
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """The model's fit to those matches that agree with it, and which they are."""
+    none = np.zeros(len(matches.rgb), bool)
+    if len(matches.rgb) < 5:
+        return None, none
+    source, target = apply(base, matches.thermal), matches.rgb
+    # Samples are drawn of those whose place is known in both directions.
+    firm = np.linalg.eigvalsh(matches.information)[:, 0] > _FIRM
+    drawn = np.flatnonzero(firm if firm.sum() >= _LEAST_BLOCKS else ~none)
+    if model == "homography":
+        _, mask = cv2.findHomography(source[drawn], target[drawn], cv2.RANSAC, tolerance_px, maxIters=3000)
+    else:
+        estimate = cv2.estimateAffine2D if model == "affine" else cv2.estimateAffinePartial2D
+        _, mask = estimate(source[drawn], target[drawn], ransacReprojThreshold=tolerance_px, maxIters=3000)
+    if mask is None:
+        return None, none
+    agreed = none.copy()
+    agreed[drawn[mask.ravel() > 0]] = True
+    matrix = None
+    for _ in range(6):
+        if agreed.sum() < 5:
+            return None, none
+        matrix = fit(model, matches.thermal[agreed], target[agreed], matches.information[agreed], base)
+        if matrix is None:
+            return None, none
+        agreed = _misses(matrix, matches.thermal, target, matches.information) < tolerance_px
+    return matrix, agreed
+
+
+def _misses(matrix: np.ndarray, thermal: np.ndarray, rgb: np.ndarray, information: np.ndarray) -> np.ndarray:
+    """How far each block lies from where the map puts it, as far as its place is known; px."""
+    off = apply(matrix, thermal) - rgb
+    return np.sqrt(np.einsum("ni,nij,nj->n", off, information, off))
+
+
+def _prediction_error(model: str, matches: Matches, base: np.ndarray) -> float:
+    """How far, on average, the model is off for blocks and frames that it was not fitted to, px; misses are capped."""
+    fold = np.arange(len(matches.rgb)) % _FOLDS
+    misses = []
+    for half in (0, 1):
+        for left_out in range(_FOLDS):
+            seen = Matches(
+                matches.thermal[fold != left_out],
+                matches.halves[half][fold != left_out],
+                matches.halves[:, fold != left_out],
+                matches.information[fold != left_out],
+                matches.tried,
+            )
+            matrix, _ = _consensus(model, seen, base, _TOLERANCE_PX)
+            if matrix is None:
+                return np.inf
+            unseen = fold == left_out
+            places = matches.thermal[unseen], matches.halves[1 - half][unseen]
+            miss = _misses(matrix, *places, matches.information[unseen])
+            misses.append(np.minimum(miss, _WORST_MISS_PX))
+    return float(np.concatenate(misses).mean())

@@ -1,0 +1,156 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What `refinefuse calibrate` does: gathers pairs, finds or fits the alignment, and writes it with a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from refinefuse_ros.alignment.file import Alignment, AlignmentError, Homography, write_alignment
+from refinefuse_ros.alignment.finding import MOST_PAIRS, find_homography, measure_error
+from refinefuse_ros.alignment.placing import PlacedThermal, Placer
+from refinefuse_ros.alignment.points import fit_points, read_points
+from refinefuse_ros.alignment.structure import grey_of
+from refinefuse_ros.clips import open_pairs
+from refinefuse_ros.evaluation.comparing import spread
+from refinefuse_ros.evaluation.pairing import Pairing
+from refinefuse_ros.image.colour import split_luma, to_grey
+from refinefuse_ros.image.files import write_image
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.recordings.reading import open_bag
+from refinefuse_ros.stream.pairing import SyncSettings
+from refinefuse_ros.writing import prepare_to_write
+
+_PANEL_PX: Final = 640
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Pairs of one size each: (H, W) planes, thermal in its own depth and RGB's luma, uint8."""
+
+    thermal: list[np.ndarray]
+    rgb: list[np.ndarray]
+
+    @property
+    def thermal_size(self) -> ImageSize:
+        return ImageSize.of(self.thermal[0])
+
+    @property
+    def rgb_size(self) -> ImageSize:
+        return ImageSize.of(self.rgb[0])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was written: the file, its picture, the model of the map and its residual, RGB pixels."""
+
+    output: str
+    picture: str
+    model: str
+    residual_px: float
+    pairs: int
+
+
+def gather(
+    thermal: Path | None, rgb: Path | None, bag: Path | None, thermal_topic: str | None, rgb_topic: str | None
+) -> Moments:
+    """Some pairs, evenly spread over files or a recording.
+
+    Raises:
+        SourceError, BagError: they cannot be paired or read.
+        AlignmentError: there is no pair, or pairs are of several sizes.
+    """
+    found = _of_bag(bag, thermal_topic, rgb_topic) if bag else _of_files(thermal, rgb)
+    kept = spread(found, MOST_PAIRS)
+    if not kept:
+        raise AlignmentError(f"{bag or rgb} holds no pair of the two cameras; check that both were recorded.")
+    moments = Moments([pair[0] for pair in kept], [pair[1] for pair in kept])
+    for planes in (moments.thermal, moments.rgb):
+        if len({ImageSize.of(plane) for plane in planes}) > 1:
+            raise AlignmentError("The pictures of one camera are of several sizes; give a recording of one setting.")
+    return moments
+
+
+def calibrate(moments: Moments, output: Path, points: Path | None, command: str) -> Calibration:
+    """Find the alignment, or fit it to clicked points, and write it with its picture.
+
+    Raises:
+        NotFoundError: the pictures do not tell it.
+        AlignmentError: the points cannot be used.
+        UserError: a file cannot be written.
+    """
+    picture = output.with_suffix(".png")
+    for path in (output, picture):
+        prepare_to_write(path)
+    if points:
+        matrix, model, residual_px = fit_points(*read_points(points))
+        pairs = None
+    else:
+        found = find_homography(moments.thermal, moments.rgb)
+        matrix, model, residual_px, pairs = found.matrix, found.model, found.residual_px, found.pairs
+    try:
+        alignment = Homography(
+            tuple(tuple(float(number) for number in row) for row in matrix),
+            moments.thermal_size,
+            moments.rgb_size,
+            round(residual_px, 3),
+            pairs,
+            command,
+            datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+    except ValueError as error:
+        raise AlignmentError(f"What was found is no camera's: {error}") from error
+    write_alignment(output, alignment)
+    write_image(picture, before_and_after(moments, alignment))
+    return Calibration(str(output), str(picture), model, residual_px, len(moments.rgb))
+
+
+def check(alignment: Alignment, moments: Moments) -> float:
+    """How far the alignment is off on these pairs, RGB pixels.
+
+    Raises:
+        AlignmentError: it is not for images of these sizes.
+        NotFoundError: the pictures do not tell.
+    """
+    return measure_error(_placed(moments, alignment), moments.rgb)
+
+
+def before_and_after(moments: Moments, alignment: Alignment) -> np.ndarray:
+    """Thermal in red over RGB in cyan, stretched and aligned, of the middle pair; (H, W, 3) uint8 BGR."""
+    middle = len(moments.rgb) // 2
+    one = Moments([moments.thermal[middle]], [moments.rgb[middle]])
+    panels = []
+    for title, way in (("before", None), ("after", alignment)):
+        luma, placed = one.rgb[0], _placed(one, way)[0]
+        plane = placed.fade(placed.plane, np.zeros_like(luma))
+        scale = _PANEL_PX / luma.shape[1]
+        panel = cv2.resize(cv2.merge([luma, luma, plane]), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        cv2.putText(panel, title, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255,) * 3, 2, cv2.LINE_AA)
+        panels.append(panel)
+    return np.hstack(panels)
+
+
+def _placed(moments: Moments, alignment: Alignment | None) -> list[PlacedThermal]:
+    placer = Placer(alignment)
+    return [placer.place(grey_of(plane).astype(np.uint8), moments.rgb_size) for plane in moments.thermal]
+
+
+def _of_files(thermal: Path, rgb: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for pair in open_pairs(thermal, rgb):
+        yield pair.thermal, split_luma(pair.rgb, "bgr8")[0]
+
+
+def _of_bag(bag: Path, thermal_topic: str | None, rgb_topic: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    pairing = Pairing(open_bag(bag, thermal_topic, rgb_topic), SyncSettings())
+    for pair in pairing.pairs({}, quiet=True):
+        yield _grey(pair.thermal.payload), split_luma(pair.rgb.payload.pixels, pair.rgb.payload.encoding)[0]
+
+
+def _grey(frame: Frame) -> np.ndarray:
+    return to_grey(frame.pixels, frame.encoding)

@@ -1,0 +1,76 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""`refinefuse calibrate` as it is typed: points in, a file and its picture out; wrong usage is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse_ros.alignment.file import read_alignment
+from refinefuse_ros.commands.cli import main
+from refinefuse_ros.recordings.making import write_bag
+
+
+@pytest.fixture
+def pair(tmp_path: Path, few_pairs) -> list[str]:
+    only = next(iter(few_pairs(1)))
+    cv2.imwrite(str(tmp_path / "t.png"), only.thermal)
+    cv2.imwrite(str(tmp_path / "v.png"), cv2.resize(only.rgb, (128, 96)))
+    return ["--thermal", str(tmp_path / "t.png"), "--rgb", str(tmp_path / "v.png")]
+
+
+def test_clicked_points_become_a_file_a_picture_and_a_fused_image(tmp_path: Path, pair: list[str], capsys) -> None:
+    corners = [(0, 0), (63, 0), (63, 47), (0, 47), (30, 20)]
+    lines = [f"{x} {y} {x + 32} {y + 24}" for x, y in corners]
+    (tmp_path / "points.txt").write_text("\n".join(lines))
+    output = tmp_path / "alignment.yaml"
+    assert main(["calibrate", *pair, "--points", str(tmp_path / "points.txt"), "--output", str(output), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["model"] == "homography"
+    assert cv2.imread(result["picture"]).shape == (480, 1280, 3)
+    alignment = read_alignment(output)
+    np.testing.assert_allclose(alignment.matrix, [(1, 0, 32), (0, 1, 24), (0, 0, 1)], atol=1e-6)
+    assert (alignment.thermal_size, alignment.rgb_size) == ((64, 48), (128, 96))
+    assert alignment.made_by.startswith("refinefuse calibrate")
+    fused = str(tmp_path / "fused.png")
+    assert main(["fuse", *pair, "--output", fused, "--alignment", str(output)]) == 0
+    visible = cv2.imread(str(tmp_path / "v.png")).astype(int)
+    assert np.abs(cv2.imread(fused)[:, :30] - visible[:, :30]).max() <= 3
+    assert np.abs(cv2.imread(fused)[40:60, 50:80] - visible[40:60, 50:80]).max() > 10
+
+
+def test_pictures_without_common_structure_are_refused_and_nothing_is_written(
+    tmp_path: Path, pair: list[str], capsys
+) -> None:
+    output = tmp_path / "alignment.yaml"
+    assert main(["calibrate", *pair, "--output", str(output)]) == 1
+    assert "No alignment was found" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give --output alignment.yaml"),
+        (["--check", "a.yaml", "--output", "b.yaml"], "--output is not for --check"),
+        (["--output", "a.yaml", "--rgb-topic", "/rgb"], "--rgb-topic is not for files"),
+    ],
+)
+def test_wrong_usage_is_said(pair: list[str], arguments: list[str], said: str, capsys) -> None:
+    assert main(["calibrate", *pair, *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_recording_serves_as_files_do(tmp_path: Path, few_pairs, capsys) -> None:
+    write_bag(few_pairs(3), tmp_path / "bag")
+    (tmp_path / "points.txt").write_text("\n".join(f"{x} {y} {x} {y}" for x, y in ((0, 0), (63, 0), (63, 47), (0, 47))))
+    words = ["--points", str(tmp_path / "points.txt"), "--output", str(tmp_path / "alignment.yaml"), "--json"]
+    assert main(["calibrate", "--bag", str(tmp_path / "bag"), *words]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "affine"
+    assert read_alignment(tmp_path / "alignment.yaml").rgb_size == (64, 48)
+    evaluated = ["--alignment", str(tmp_path / "alignment.yaml"), "--backend", "laplacian", "--workers", "1", "--json"]
+    assert main(["evaluate", "--bag", str(tmp_path / "bag"), *evaluated]) == 0
