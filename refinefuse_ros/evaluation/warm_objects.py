@@ -90,7 +90,7 @@ def summarize_warm(scores: Iterable[WarmScore]) -> WarmSummary:
 
 
 @dataclass(frozen=True)
-class _Object:
+class WarmObject:
     """One warm object: the flat indices of its pixels and of its ring's, and its contrast in thermal."""
 
     pixels: np.ndarray
@@ -98,12 +98,16 @@ class _Object:
     contrast: float
 
     @classmethod
-    def of(cls, ir: np.ndarray, pixels: np.ndarray, ring: np.ndarray) -> _Object:
+    def of(cls, ir: np.ndarray, pixels: np.ndarray, ring: np.ndarray) -> WarmObject:
         return cls(pixels, ring, _contrast(ir, pixels, ring))
 
 
 class WarmObjects:
     """The warm objects of a thermal plane, found once for every image that is fused of it.
+
+    Attributes:
+        objects: what was found.
+        near, far: flat indices of the pixels beside them, and of those further away, that RING compares.
 
     Args:
         ir: uint8 (H, W).
@@ -115,11 +119,11 @@ class WarmObjects:
     def __init__(self, ir: np.ndarray) -> None:
         check_planes(1, ir=ir)
         self._ir = ir
-        self._objects = _find(ir)
-        self._near, self._far = _bands(self._objects, ir.shape)
+        self.objects = _find(ir)
+        self.near, self.far = _bands(self.objects, ir.shape)
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self.objects)
 
     def score(self, vis: np.ndarray, fused: np.ndarray) -> WarmScore:
         """What `fused` shows of them; both uint8 (H, W).
@@ -128,12 +132,12 @@ class WarmObjects:
             ValueError: a plane is of another dtype, or of another size than the thermal plane.
         """
         check_planes(1, ir=self._ir, vis=vis, fused=fused)
-        kept = (abs(_contrast(fused, warm.pixels, warm.ring)) / warm.contrast for warm in self._objects)
-        near, far = (_total(fused, band) - _total(vis, band) for band in (self._near, self._far))
-        return WarmScore(tuple(min(share, _MOST_KEPT) for share in kept), near, self._near.size, far, self._far.size)
+        kept = (abs(_contrast(fused, warm.pixels, warm.ring)) / warm.contrast for warm in self.objects)
+        near, far = (_total(fused, band) - _total(vis, band) for band in (self.near, self.far))
+        return WarmScore(tuple(min(share, _MOST_KEPT) for share in kept), near, self.near.size, far, self.far.size)
 
 
-def _find(ir: np.ndarray) -> list[_Object]:
+def _find(ir: np.ndarray) -> list[WarmObject]:
     above = _blurred(ir, _OBJECT_SIGMA_PX) - _scene(ir)
     deviation = float(cv2.meanStdDev(ir)[1][0, 0])
     mask = (above > max(_LEAST_CONTRAST, deviation)).astype(np.uint8)
@@ -153,13 +157,13 @@ def _find(ir: np.ndarray) -> list[_Object]:
         ring = (cv2.dilate(here.astype(np.uint8), ellipse) > 0) & outside[window]
         if np.count_nonzero(ring) < _LEAST_RING_PIXELS:
             continue
-        warm = _Object.of(ir, flat[window][here], flat[window][ring])
+        warm = WarmObject.of(ir, flat[window][here], flat[window][ring])
         if warm.contrast >= _LEAST_CONTRAST:
             found.append(warm)
     return found
 
 
-def _bands(objects: list[_Object], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _bands(objects: list[WarmObject], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Flat indices of the pixels beside the objects and of those further away."""
     elsewhere = np.ones(shape, np.uint8)
     for warm in objects:

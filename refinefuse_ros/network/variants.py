@@ -9,7 +9,7 @@ __all__ = ["VARIANTS", "build"]
 
 VARIANTS: dict[str, RefineFuseConfig] = {
     "base": RefineFuseConfig(encoder=(64, 64, 64, 136), head=(64, 64, 32), grids=(32, 16)),
-    "nano": RefineFuseConfig(encoder=(16, 32, 48), head=(16, 16, 16), grids=(16,), unshuffle=2, output="blend"),
+    "nano": RefineFuseConfig(encoder=(32, 48, 64), head=(32,), grids=(16,), unshuffle=4, output="blend"),
 }
 """`base` has the article's size; `nano` is for 30 frames a second on two CPU cores."""
 

@@ -60,6 +60,8 @@ class DataConfig:
         hold_out_every: every how many files one is kept for validation; 0 keeps none.
         crop: side of the square training crops (pixels), a multiple of the network's size multiple.
         batch: crops per step and device.
+        smoke, glare: shares of the crops whose visible picture gets clouds of smoke, or is overexposed: where thermal
+            alone sees, which few recordings show.
         workers: processes that prepare batches; 0 is the training process itself.
     """
 
@@ -68,6 +70,8 @@ class DataConfig:
     hold_out_every: int = 10
     crop: int = 256
     batch: int = 8
+    smoke: float = 0.0
+    glare: float = 0.0
     workers: int = 0
 
     def all_sources(self) -> tuple[Source, ...]:
@@ -196,6 +200,8 @@ class TrainConfig:
 _FROM_ZERO = (
     "data.hold_out_every",
     "data.workers",
+    "data.smoke",
+    "data.glare",
     "optimizer.weight_decay",
     "optimizer.warmup_steps",
     "optimizer.gradient_clip",
@@ -208,12 +214,21 @@ _FROM_ZERO = (
     "loss.vif_weight",
     "loss.qabf_weight",
     "loss.scd_weight",
+    "loss.ssim_weight",
     "loss.outline_weight",
+    "loss.kept_weight",
+    "loss.ring_weight",
     "distillation.weight",
     "trainer.seed",
     "trainer.sample_pictures",
 )
-_HIGHEST = {"optimizer.averaging": 1, "loss.salience_share": 1, "trainer.seed": 2**32 - 1}
+_HIGHEST = {
+    "data.smoke": 1,
+    "data.glare": 1,
+    "optimizer.averaging": 1,
+    "loss.salience_share": 1,
+    "trainer.seed": 2**32 - 1,
+}
 
 
 def _check_range(key: str, value: float, low: float, high: float = math.inf) -> None:

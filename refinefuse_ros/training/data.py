@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import lightning
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -32,7 +31,7 @@ class PairsData(lightning.LightningDataModule):
         self._data, self._seed = config.data, config.trainer.seed
         files = [entry for source in config.data.all_sources() for entry in find_pairs(source)]
         training, validation = split(files, config.data.hold_out_every)
-        self._crops = CropDataset(training, config.data.crop, self._seed)
+        self._crops = CropDataset(training, config.data.crop, self._seed, config.data.smoke, config.data.glare)
         held_out = (pair for entry in validation for pair in read_pairs(entry))
         self.held_out: list[Pair] = [pair for pair in held_out if min(pair.luma.shape) >= MIN_SIDE]
         if len(self._crops) < config.data.batch:
@@ -53,9 +52,4 @@ class PairsData(lightning.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader | list[Tensor]:
-        return DataLoader([planes(pair) for pair in self.held_out], 1) if self.held_out else []
-
-
-def planes(pair: Pair) -> Tensor:
-    """(3, H, W) float in [0, 1]: thermal, visible luma, salience."""
-    return torch.from_numpy(np.stack((pair.thermal, pair.luma, pair.salience))) / 255.0
+        return DataLoader([torch.from_numpy(pair.planes()) for pair in self.held_out], 1) if self.held_out else []

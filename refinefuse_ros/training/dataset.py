@@ -33,6 +33,8 @@ from refinefuse_ros.image.video import VideoReader
 from refinefuse_ros.network.model import MINIMUM_SIDE
 from refinefuse_ros.training.config import Source
 from refinefuse_ros.training.losses import thermal_saliency
+from refinefuse_ros.training.warmth import warm_marks
+from refinefuse_ros.training.weather import glare, smoke
 
 __all__ = ["CropDataset", "CropSampler", "DatasetError", "Pair", "PairFiles", "find_pairs", "read_pairs", "split"]
 
@@ -41,6 +43,7 @@ _THERMAL_FOLDERS = ("thermal", "ir", "infrared", "cropinfrared")
 _VISIBLE_FOLDERS = ("rgb", "vi", "vis", "visible", "crop_lr_visible")
 _LABEL_FOLDERS = ("labels", "label", "segmentation_labels")
 _SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+_LUMA = slice(1, 2)  # of a pair's planes
 
 
 class DatasetError(UserError):
@@ -59,11 +62,20 @@ class PairFiles:
 
 @dataclass(frozen=True)
 class Pair:
-    """One moment: thermal, visible luma and thermal's salience (`thermal_saliency`), each (H, W) uint8."""
+    """One moment: thermal, visible luma and thermal's salience (`thermal_saliency`), each (H, W) uint8.
+
+    Attributes:
+        marks: its warm objects (`warm_marks`), (3, H, W) uint8.
+    """
 
     thermal: np.ndarray
     luma: np.ndarray
     salience: np.ndarray
+    marks: np.ndarray
+
+    def planes(self) -> np.ndarray:
+        """(6, H, W) uint8: thermal, visible luma, salience and the three marks; what `CropDataset`'s items are."""
+        return np.stack((self.thermal, self.luma, self.salience, *self.marks))
 
 
 def find_pairs(source: Source) -> list[PairFiles]:
@@ -154,7 +166,7 @@ def _pair(files: PairFiles, thermal: np.ndarray, visible: np.ndarray) -> Pair:
             f"{files.thermal} is {size}; remove it or give at least {MINIMUM_SIDE}x{MINIMUM_SIDE} pixels."
         )
     luma, _ = split_luma(visible, "bgr8")
-    return Pair(thermal, luma, _salience(files, thermal))
+    return Pair(thermal, luma, _salience(files, thermal), warm_marks(thermal))
 
 
 def _salience(files: PairFiles, thermal: np.ndarray) -> np.ndarray:
@@ -172,26 +184,35 @@ def _salience(files: PairFiles, thermal: np.ndarray) -> np.ndarray:
 class CropDataset(Dataset[Tensor]):
     """Random square crops of all pairs, which are read once into memory.
 
-    Item i, for any i >= 0, is float (3, crop, crop) in [0, 1]: thermal, visible luma and thermal's salience of
-    pair i modulo the length, mirrored and turned by quarter turns; where and how depends on the seed and i
-    alone. So a run that goes on from a checkpoint sees the crops that it would have seen, in any number of
+    Item i, for any i >= 0, is uint8 (6, crop, crop), the planes of pair i modulo the length (`Pair.planes`), mirrored
+    and turned by quarter turns, some of them with smoke or glare over the visible one; where and how depends on the
+    seed and i alone. So a run that goes on from a checkpoint sees the crops that it would have seen, in any number of
     worker processes (`CropSampler` counts on through the epochs). Pairs smaller than the crop are mirrored at
     their border up to it.
+
+    Args:
+        files: of all pairs.
+        crop: side, pixels.
+        seed: of everything that is drawn.
+        smoke, glare: the shares of the crops that get it (`training/weather.py`).
 
     Raises:
         DatasetError: as `read_pairs`, or there is no pair at all.
         SourceError: a file is not a readable image or video.
     """
 
-    def __init__(self, files: Sequence[PairFiles], crop: int, seed: int = 0) -> None:
+    def __init__(
+        self, files: Sequence[PairFiles], crop: int, seed: int = 0, smoke: float = 0.0, glare: float = 0.0
+    ) -> None:
         self._crop = crop
         self._seed = seed
+        self._smoke, self._glare = smoke, glare
         self._pairs: list[np.ndarray] = []
         self._items: list[int] = []
         for entry in files:
             for pair in read_pairs(entry):
                 self._items += [len(self._pairs)] * entry.source.repeat
-                self._pairs.append(self._at_least_crop(np.stack((pair.thermal, pair.luma, pair.salience))))
+                self._pairs.append(self._at_least_crop(pair.planes()))
         if not self._items:
             raise DatasetError("The data sources leave no pair to train on; check their roots and exclusions.")
 
@@ -206,9 +227,19 @@ class CropDataset(Dataset[Tensor]):
         planes = self._pairs[self._items[index % len(self)]]
         random = np.random.default_rng((self._seed, index))
         top, left = (int(random.integers(side - self._crop + 1)) for side in planes.shape[1:])
-        crop = torch.from_numpy(planes[:, top : top + self._crop, left : left + self._crop]) / 255.0
+        crop = torch.from_numpy(planes[:, top : top + self._crop, left : left + self._crop])
         crop = torch.rot90(crop, int(random.integers(4)), (1, 2))
-        return crop.flip(2) if random.integers(2) else crop
+        crop = crop.flip(2) if random.integers(2) else crop
+        return self._under_weather(crop, random) if self._smoke or self._glare else crop
+
+    def _under_weather(self, crop: Tensor, random: np.random.Generator) -> Tensor:
+        visible = crop[_LUMA] / 255.0
+        for share, veil in ((self._glare, glare), (self._smoke, smoke)):
+            if random.random() < share:
+                visible = veil(visible, random)
+        crop = crop.clone()
+        crop[_LUMA] = (255.0 * visible).round().to(torch.uint8)
+        return crop
 
 
 class CropSampler(Sampler[int]):

@@ -1,6 +1,6 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """What the network is trained towards: intensity, texture, the penalty on structure that neither source has,
-and what three metrics still lack.
+what four metrics still lack, and warm objects that are lost.
 
 The article's loss (section "Loss function", its ablation settings A, B and C) and the project's own are
 settings of the same terms. All images are float (N, 1, H, W) in [0, 1]; every loss is a scalar averaged
@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinefuse_ros.training.filters import gaussian_blur, sobel
-from refinefuse_ros.training.measures import edge_transfer, information_fidelity, sum_of_difference_correlations
+from refinefuse_ros.training.measures import (
+    edge_transfer,
+    information_fidelity,
+    structural_similarity,
+    sum_of_difference_correlations,
+)
+from refinefuse_ros.training.warmth import dark_rings, lost_contrast
 
 __all__ = [
     "FusionLoss",
@@ -51,8 +57,11 @@ class LossConfig:
     vif_weight, qabf_weight, scd_weight: factors of what each metric lacks to its ideal: 2 - VIF, 1 - Qabf and
         2 - SCD. They ask for what the other terms only approach; alone they would draw halos, so a greater
         coarse_weight belongs to them.
+    ssim_weight: likewise, 2 - SSIM.
     outline_weight: factor of what is darker than its surroundings in the brighter source: the rims that texture
         and those three draw around warm things, and bright skies turned grey.
+    kept_weight: factor of what warm objects lack of their contrast (`training/warmth.py`): nobody is to be lost.
+    ring_weight: factor of how dark the surroundings of warm objects are.
     """
 
     intensity: Literal["mask", "mean", "max", "salient_max"] = "salient_max"
@@ -65,7 +74,10 @@ class LossConfig:
     vif_weight: float = 0.0
     qabf_weight: float = 0.0
     scd_weight: float = 0.0
+    ssim_weight: float = 0.0
     outline_weight: float = 0.0
+    kept_weight: float = 0.0
+    ring_weight: float = 0.0
 
 
 class FusionLoss(nn.Module):
@@ -78,8 +90,16 @@ class FusionLoss(nn.Module):
                 raise ValueError(f"{name} is {getattr(config, name)!r}; give one of {', '.join(known)}.")
         self.config = config
 
-    def forward(self, fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor) -> dict[str, Tensor]:
-        """The weighted terms by name and their sum as "total"; `salient` is as of `thermal_saliency`."""
+    def forward(
+        self, fused: Tensor, ir: Tensor, vis: Tensor, salient: Tensor, marks: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The weighted terms by name and their sum as "total".
+
+        Args:
+            fused, ir, vis: (N, 1, H, W) in [0, 1].
+            salient: as of `thermal_saliency`.
+            marks: as of `warm_marks`, uint8 (N, 3, H, W); None leaves out what asks for warm objects.
+        """
         config = self.config
         intensity = _INTENSITY[config.intensity](fused, ir, vis, salient, config.salience_share)
         terms = {"intensity": config.intensity_weight * intensity}
@@ -90,6 +110,10 @@ class FusionLoss(nn.Module):
             terms["coarse"] = config.coarse_weight * 100.0 * excess_coarse_gradient(fused, ir, vis)
         if config.outline_weight:
             terms["outline"] = config.outline_weight * dark_outlines(fused, ir, vis)
+        if marks is not None and config.kept_weight:
+            terms["kept"] = config.kept_weight * lost_contrast(fused, ir, marks)
+        if marks is not None and config.ring_weight:
+            terms["ring"] = config.ring_weight * dark_rings(fused, vis, marks)
         for name, (ideal, measure) in _MEASURES.items():
             if weight := getattr(config, f"{name}_weight"):
                 terms[name] = weight * (ideal - measure(fused, ir, vis).mean())
@@ -136,6 +160,7 @@ _MEASURES = {
     "vif": (2.0, information_fidelity),
     "qabf": (1.0, edge_transfer),
     "scd": (2.0, sum_of_difference_correlations),
+    "ssim": (2.0, structural_similarity),
 }
 
 

@@ -54,12 +54,12 @@ class FusionModule(lightning.LightningModule):
         self._teacher = [teacher.to(self.device).eval() for teacher in self._teacher]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        """`batch` is as `CropDataset`'s items: (N, 3, H, W)."""
-        ir, vis, salient = batch.split(1, dim=1)
+        """`batch` is as `CropDataset`'s items: (N, 6, H, W)."""
+        ir, vis, salient, marks = _parts(batch)
         fused = self.network(ir, vis).float()
         aims = [self._aim(teacher, ir, vis) for teacher in self._teacher]
         with torch.autocast(self.device.type, enabled=False):  # image gradients are too fine for 16 bits
-            terms = self._loss(fused, ir, vis, salient)
+            terms = self._loss(fused, ir, vis, salient, marks)
             for aim in aims:
                 terms["distillation"] = self._config.distillation.weight * distance_to_teacher(fused, aim)
                 terms["total"] = terms["total"] + terms["distillation"]
@@ -106,11 +106,11 @@ class FusionModule(lightning.LightningModule):
             group["weight_decay"] = settings.weight_decay
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
-        """`batch` is one whole pair: (1, 3, H, W) of at least 41 pixels a side."""
-        ir, vis, salient = batch.split(1, dim=1)
+        """`batch` is one whole pair: (1, 6, H, W) of at least 41 pixels a side."""
+        ir, vis, salient, marks = _parts(batch)
         fused = fuse_any_size(self.averaged, ir, vis).float()
         with torch.autocast(self.device.type, enabled=False):
-            values = {f"val/{name}": value for name, value in self._loss(fused, ir, vis, salient).items()}
+            values = {f"val/{name}": value for name, value in self._loss(fused, ir, vis, salient, marks).items()}
         scores = evaluate_pair(*(to_plane(image) for image in (ir, vis, fused)))
         values |= {f"val/{name}": value for name, value in asdict(scores).items()}
         self.log_dict(values, batch_size=1, sync_dist=True)
@@ -121,6 +121,11 @@ class FusionModule(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda step: _learning_rate_factor(settings, step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _parts(batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Thermal, visible luma and salience, each float (N, 1, H, W) in [0, 1], and the marks as they are."""
+    return *(batch[:, :3] / 255.0).split(1, dim=1), batch[:, 3:]
 
 
 def to_plane(image: Tensor) -> np.ndarray:

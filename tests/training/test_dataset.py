@@ -114,8 +114,8 @@ def test_crops_keep_thermal_and_luma_aligned_and_vary(tmp_path: Path, write_pair
     crops = [dataset[i] for i in range(len(dataset))]
     assert len(crops) == 16
     for crop in crops:
-        assert crop.shape == (3, 32, 32)
-        torch.testing.assert_close(crop[1], 1.0 - crop[0])
+        assert crop.shape == (6, 32, 32)
+        assert torch.equal(crop[1], 255 - crop[0])
     assert len({float(crop[0, 0, 0]) for crop in crops}) > 4
 
 
@@ -149,7 +149,7 @@ def test_epochs_come_in_different_orders():
 
 def test_pairs_below_the_crop_are_mirrored_up_to_it(tmp_path: Path, write_pair: WritePair):
     write_pair(tmp_path, "a", size=(40, 33))
-    assert CropDataset(find_pairs(Source(tmp_path)), crop=64)[0].shape == (3, 64, 64)
+    assert CropDataset(find_pairs(Source(tmp_path)), crop=64)[0].shape == (6, 64, 64)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path):

@@ -13,13 +13,19 @@ from torch import Tensor
 
 from refinefuse_ros.evaluation import metrics
 from refinefuse_ros.training.losses import FusionLoss, LossConfig
-from refinefuse_ros.training.measures import edge_transfer, information_fidelity, sum_of_difference_correlations
+from refinefuse_ros.training.measures import (
+    edge_transfer,
+    information_fidelity,
+    structural_similarity,
+    sum_of_difference_correlations,
+)
 
 Measure = Callable[[Tensor, Tensor, Tensor], Tensor]
 MEASURES = {
     information_fidelity: metrics.vif,
     edge_transfer: metrics.qabf,
     sum_of_difference_correlations: metrics.scd,
+    structural_similarity: metrics.ssim,
 }
 each_measure = pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
 
