@@ -15,7 +15,7 @@ from refinefuse_ros.engine.torch import TorchEngine
 from refinefuse_ros.evaluation.comparing import sample_pairs
 from refinefuse_ros.image.frame import ImageSize
 
-SIZE = ImageSize(72, 48)
+SIZE = ImageSize(80, 48)
 SHAPE = [1, 1, SIZE.height, SIZE.width]
 
 

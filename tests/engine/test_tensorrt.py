@@ -23,7 +23,7 @@ from refinefuse_ros.engine.tensorrt import TensorRtEngine
 from refinefuse_ros.engine.tensorrt_library import PlanRefusedError
 from refinefuse_ros.image.frame import ImageSize
 
-SIZE = ImageSize(50, 41)  # padded to 56 x 48
+SIZE = ImageSize(50, 41)  # padded to 64 x 48
 
 
 class Library:
@@ -69,7 +69,7 @@ class Library:
 
     def _work(self) -> None:
         thermal, visible, fused = (
-            np.frombuffer((ctypes.c_uint8 * (56 * 48)).from_address(self.addresses[name]), np.uint8)
+            np.frombuffer((ctypes.c_uint8 * (64 * 48)).from_address(self.addresses[name]), np.uint8)
             for name in ("thermal", "visible", "fused")
         )
         np.maximum(thermal, visible, out=fused)
@@ -116,7 +116,7 @@ def test_a_capture_that_is_refused_costs_nothing_but_speed(library: Library, cac
 
 def test_it_is_built_in_fp16_for_the_padded_size_and_the_gpu(library: Library, cache: EngineCache) -> None:
     engine = make(cache)
-    assert library.built == [((48, 56), "fp16", (8, 6))]
+    assert library.built == [((48, 64), "fp16", (8, 6))]
     info = engine.info
     assert (info.backend, info.precision, info.model, info.size) == ("tensorrt", "fp16", "nano", SIZE)
     assert info.device == "Stand-in GPU, TensorRT 10.3.0"
@@ -127,7 +127,7 @@ def test_the_next_start_takes_it_from_the_cache(library: Library, cache: EngineC
     first = make(cache)
     second = make(cache)
     assert len(library.built) == 1
-    assert library.loaded == b"plan for (48, 56)"
+    assert library.loaded == b"plan for (48, 64)"
     assert (second.info.artifact_sha256, second.info.reason) == (first.info.artifact_sha256, "")
 
 
@@ -161,12 +161,12 @@ def test_a_plan_that_never_loads_leaves_it_to_the_next_backend(library: Library,
 
 def test_a_cached_plan_is_held_against_the_size_and_the_precision(library: Library, cache: EngineCache) -> None:
     make(cache)
-    assert library.checked == ((48, 56), "fp16")
+    assert library.checked == ((48, 64), "fp16")
 
 
 def test_what_it_takes_of_the_gpu_stands_in_the_manifest(library: Library, cache: EngineCache, tmp_path: Path) -> None:
     engine = make(cache)
-    assert engine.gpu_memory_bytes >= 3 * 56 * 48
+    assert engine.gpu_memory_bytes >= 3 * 64 * 48
     (path,) = (tmp_path / "cache").glob("*.json")
     assert json.loads(path.read_text())["gpu_memory_bytes"] == engine.gpu_memory_bytes
 

@@ -36,7 +36,7 @@ def test_half_is_close_to_full_precision() -> None:
 def test_half_weights_are_half() -> None:
     network, multiple = load_deployable(find_model("nano"), "fp16", CPU)
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float16}
-    assert multiple == 8
+    assert multiple == 16
 
 
 def exported(network: torch.nn.Module, *planes: torch.Tensor) -> ExportedProgram:

@@ -64,7 +64,7 @@ def test_the_half_network_is_compiled_completely_and_statically(compiler: Compil
     built = obtain(EngineCache(tmp_path / "cache"))
     ((network, options),) = compiler.asked
     planes = options.pop("arg_inputs")
-    assert [(tuple(plane.shape), plane.dtype) for plane in planes] == [((1, 1, 48, 56), torch.float16)] * 2
+    assert [(tuple(plane.shape), plane.dtype) for plane in planes] == [((1, 1, 48, 64), torch.float16)] * 2
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float16}
     assert isinstance(network, WideReductions)
     assert options == {

@@ -39,8 +39,8 @@ def test_base_has_the_articles_number_of_multiply_adds(side: int, published: flo
 
 
 def test_nano_is_small():
-    assert parameters(build("nano")) < 0.3e6
-    assert multiply_adds(build("nano").eval(), 256) < 0.5e9
+    assert parameters(build("nano")) < 0.5e6
+    assert multiply_adds(build("nano").eval(), 256) < 0.35e9
 
 
 @pytest.mark.parametrize("config", [SMALL, NANO_LIKE], ids=["image", "blend"])
@@ -130,4 +130,4 @@ def test_a_wrong_configuration_is_refused_with_its_value(wrong: dict[str, object
 def test_unknown_variants_are_refused_by_name():
     with pytest.raises(ValueError, match=r"'huge'.*base, nano"):
         build("huge")
-    assert VARIANTS["base"].size_multiple == VARIANTS["nano"].size_multiple == 8
+    assert (VARIANTS["base"].size_multiple, VARIANTS["nano"].size_multiple) == (8, 16)
