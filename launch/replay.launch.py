@@ -18,8 +18,11 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 from refinefuse_ros.nodes.launching import (
+    check_shared,
     end_with_node,
     fusion_node,
+    given,
+    is_true,
     large_image_transport,
     raise_if_failed,
     rviz,
@@ -52,17 +55,16 @@ def generate_launch_description() -> LaunchDescription:
             "output", default_value="out/replay", description="Folder for fused.mp4, contact_sheet.png, report.json."
         ),
     ]
-    return LaunchDescription(
-        [*shared_arguments(), *arguments, *large_image_transport(), OpaqueFunction(function=replay)]
-    )
+    return LaunchDescription([*shared_arguments(), *arguments, OpaqueFunction(function=replay)])
 
 
 def replay(context: LaunchContext) -> list[Action]:
     """The nodes, for the bag that the arguments name."""
-    bag = Path(_argument(context, "bag")).expanduser()
-    found = replay_of(bag, _argument(context, "thermal_topic") or None, _argument(context, "rgb_topic") or None)
-    output = Path(_argument(context, "output")).expanduser()
-    player = _argument(context, "player")
+    check_shared(context)
+    bag = Path(given(context, "bag")).expanduser()
+    found = replay_of(bag, given(context, "thermal_topic") or None, given(context, "rgb_topic") or None)
+    output = Path(given(context, "output")).expanduser()
+    player = given(context, "player")
     own_player = player == "refinefuse" or (player == "auto" and not _rosbag2_is_installed())
     sent_times = {"sent_times": str(output / "sent_times.json")} if own_player else {}
     recorder = Node(
@@ -81,12 +83,13 @@ def replay(context: LaunchContext) -> list[Action]:
         ],
         output="screen",
         on_exit=end_with_node,
+        additional_env=large_image_transport(),
     )
     playing = (
         _own_player(found, sent_times) if own_player else _start_when_active(recorder, _ros2_player(found, context))
     )
-    fusion = fusion_node({**found.transports, "autostart": True, "use_sim_time": True})
-    return [fusion, recorder, playing, rviz(True)]
+    fusion = fusion_node({**found.transports, "autostart": True, "use_sim_time": True}, on_exit=end_with_node)
+    return [fusion, recorder, playing, *([rviz(True)] if is_true(context, "rviz") else [])]
 
 
 def _own_player(found: Replay, sent_times: dict[str, str]) -> Node:
@@ -106,12 +109,13 @@ def _own_player(found: Replay, sent_times: dict[str, str]) -> Node:
         ],
         output="screen",
         on_exit=raise_if_failed,
+        additional_env=large_image_transport(),
     )
 
 
 def _ros2_player(found: Replay, context: LaunchContext) -> ExecuteProcess:
     """`ros2 bag play` of the two cameras, under the names that the fusion node subscribes."""
-    namespace = _argument(context, "namespace").strip("/")
+    namespace = given(context, "namespace").strip("/")
     prefix = f"/{namespace}" if namespace else ""
     topics = {name: prefix + target for name, target in found.node_topics.items()}
     renamed = [f"{name}:={target}" for name, target in topics.items() if name != target]
@@ -123,6 +127,7 @@ def _ros2_player(found: Replay, context: LaunchContext) -> ExecuteProcess:
         ],
         output="screen",
         on_exit=raise_if_failed,
+        additional_env=large_image_transport(),
     )
 
 
@@ -143,7 +148,3 @@ def _rosbag2_is_installed() -> bool:
         return all(map(get_package_prefix, ("ros2bag", "rosbag2_transport")))
     except PackageNotFoundError:
         return False
-
-
-def _argument(context: LaunchContext, name: str) -> str:
-    return LaunchConfiguration(name).perform(context)

@@ -1,5 +1,9 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""What the launch files share: the fusion node, RViz, their arguments and the DDS profile. Needs `launch_ros`."""
+"""What the launch files share: the fusion node, RViz, their arguments and the DDS profile. Needs `launch_ros`.
+
+They are included in a robot's bringup too: nothing here changes what other processes of the same launch see or do, and
+what cannot work is refused before the first process starts.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
-from launch.action import Action
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
-from launch.conditions import IfCondition
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
+from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext
 from refinefuse_ros.resources import PACKAGE, PROFILE_VARIABLES
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def shared_arguments() -> list[DeclareLaunchArgument]:
@@ -31,19 +35,57 @@ def shared_arguments() -> list[DeclareLaunchArgument]:
     ]
 
 
-def large_image_transport() -> list[Action]:
-    """Every process of a launch moves large images: the shipped transport profile, unless the user chose one."""
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        return []
-    return [SetEnvironmentVariable(PROFILE_VARIABLES[0], str(_config("fastdds_large_images.xml")))]
+def large_image_transport() -> dict[str, str]:
+    """The environment of a process that moves large images: the shipped transport profile, unless the user chose one.
+
+    Fast DDS reads the first variable up to ROS 2 Jazzy and the second one later; each is looked at by itself.
+    """
+    profile = str(_config("fastdds_large_images.xml"))
+    return {name: profile for name in PROFILE_VARIABLES if not os.environ.get(name)}
 
 
-def fusion_node(parameters: Mapping[str, Any], remappings: Iterable[tuple[Any, Any]] = ()) -> LifecycleNode:
-    """The fusion node; with its end everything ends.
+def given(context: LaunchContext, name: str) -> str:
+    """An argument's value."""
+    return LaunchConfiguration(name).perform(context)
+
+
+def is_true(context: LaunchContext, name: str) -> bool:
+    """A flag's value, written as in YAML or Python.
+
+    Raises:
+        RuntimeError: it is neither true nor false.
+    """
+    value = given(context, name)
+    if value.lower() not in _FLAGS:
+        raise RuntimeError(f"The argument {name} is '{value}'; give true or false.")
+    return _FLAGS[value.lower()]
+
+
+def check_shared(context: LaunchContext) -> None:
+    """Refuse what would end the launch once its processes run.
+
+    Raises:
+        RuntimeError: there is no params_file, or RViz is asked for and not installed.
+    """
+    params_file = Path(given(context, "params_file")).expanduser()
+    if not params_file.is_file():
+        raise RuntimeError(f"There is no params_file {params_file}; give the path of a YAML file.")
+    if is_true(context, "rviz"):
+        try:
+            get_package_prefix("rviz2")
+        except PackageNotFoundError as error:
+            raise RuntimeError("rviz:=true needs the package rviz2; install ros-$ROS_DISTRO-rviz2.") from error
+
+
+def fusion_node(
+    parameters: Mapping[str, Any], remappings: Iterable[tuple[Any, Any]] = (), **options: Any
+) -> LifecycleNode:
+    """The fusion node.
 
     Args:
         parameters: come after those of params_file.
         remappings: of its topics.
+        options: of `launch_ros`' nodes, such as `on_exit` and `respawn`.
     """
     return LifecycleNode(
         package=PACKAGE,
@@ -53,12 +95,13 @@ def fusion_node(parameters: Mapping[str, Any], remappings: Iterable[tuple[Any, A
         parameters=[LaunchConfiguration("params_file"), dict(parameters)],
         remappings=list(remappings),
         output="screen",
-        on_exit=end_with_node,
+        additional_env=large_image_transport(),
+        **options,
     )
 
 
-def rviz(use_sim_time: Any, remappings: Iterable[tuple[Any, Any]] = ()) -> Node:
-    """RViz on the three images, where the argument rviz asks for it; `remappings` are of their topics."""
+def rviz(use_sim_time: bool, remappings: Iterable[tuple[Any, Any]] = ()) -> Node:
+    """RViz on the three images; `remappings` are of their topics."""
     return Node(
         package="rviz2",
         executable="rviz2",
@@ -66,7 +109,7 @@ def rviz(use_sim_time: Any, remappings: Iterable[tuple[Any, Any]] = ()) -> Node:
         arguments=["-d", str(_config("fuse.rviz"))],
         remappings=list(remappings),
         parameters=[{"use_sim_time": use_sim_time}],
-        condition=IfCondition(LaunchConfiguration("rviz")),
+        additional_env=large_image_transport(),
     )
 
 

@@ -36,8 +36,9 @@ class StartError(UserError):
 
 def use_large_image_transport() -> None:
     """Make Fast DDS use the shipped profile, unless the user has chosen one. Must come before rclpy.init."""
-    if not any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        os.environ[PROFILE_VARIABLES[0]] = str(shared_path("config/fastdds_large_images.xml"))
+    for name in PROFILE_VARIABLES:  # up to Jazzy Fast DDS reads the first, later the second
+        if not os.environ.get(name):
+            os.environ[name] = str(shared_path("config/fastdds_large_images.xml"))
 
 
 def keep_freed_memory() -> None:
