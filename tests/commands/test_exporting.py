@@ -49,7 +49,7 @@ def test_onnx(precision: str, tmp_path: Path) -> None:
     graph = onnx.load(tmp_path / "m.onnx")
     weights = {tensor.data_type for tensor in graph.graph.initializer if len(tensor.dims) == 4}
     assert weights == {onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.FLOAT}
-    assert [side.dim_value for side in graph.graph.input[0].type.tensor_type.shape.dim] == [1, 1, 64, 104]
+    assert [side.dim_value for side in graph.graph.input[0].type.tensor_type.shape.dim] == [1, 1, 64, 112]
     assert (report.precision, report.size) == (precision, "97x64")
     assert report.comparison.max_difference <= (1 if precision == "fp32" else 2)
     for before, after in report.comparison.metrics.values():
@@ -68,8 +68,8 @@ def test_a_graph_of_one_size_serves_no_other(tmp_path: Path) -> None:
     export_model("nano", "onnx", size=SIZE, output=tmp_path / "m.onnx")
     request = EngineRequest(model=str(tmp_path / "m.onnx"), backend="openvino")
     assert create_engine(request, ImageSize(98, 60)).size == ImageSize(98, 60)  # the same when padded
-    with pytest.raises(EngineError, match=r"takes planes of 104x64 and cannot fuse 194x128; export it with"):
-        create_engine(request, ImageSize(194, 128))  # OpenVINO would give a picture of 104x64
+    with pytest.raises(EngineError, match=r"takes planes of 112x64 and cannot fuse 194x128; export it with"):
+        create_engine(request, ImageSize(194, 128))  # OpenVINO would give a picture of 112x64
 
 
 def test_a_graph_of_any_size_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_graph_of_any_size_is_the_default(tmp_path: Path, monkeypatch: pytest.
 def test_openvino(tmp_path: Path) -> None:
     report = export_model("nano", "openvino", "fp16", SIZE, tmp_path / "m.xml")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.bin", "m.xml", "m.xml.json"]
-    assert list(ov.Core().read_model(tmp_path / "m.xml").input(0).shape) == [1, 1, 64, 104]
+    assert list(ov.Core().read_model(tmp_path / "m.xml").input(0).shape) == [1, 1, 64, 112]
     assert report.comparison.max_difference <= 2
 
 

@@ -79,7 +79,7 @@ def test_files_that_extend_each_other_are_refused(tmp_path: Path):
         ("data.batch=many", "data.batch is 'many'; give a whole number"),
         ("data.batch=1.5", "data.batch is 1.5; give a whole number"),
         ("data.batch=0", "data.batch is 0; give a number above 0"),
-        ("data.crop=100", "data.crop is 100; give a multiple of the network's 8"),
+        ("data.crop=100", "data.crop is 100; give a multiple of the network's 16"),
         ("loss.intensity=hard", "loss.intensity is 'hard'; give one of mask"),
         ("network=giant", "network is 'giant'; give one of base, nano"),
         ("network.encoder=[16, 32]", "grids has 1 entries for 0 levels"),
