@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 import cv2
@@ -19,6 +20,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 from refinefuse_ros.errors import UserError, first_line, one_line
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
@@ -56,6 +58,25 @@ def keep_freed_memory() -> None:
     mallopt(M_TOP_PAD, KEPT_BLOCK_BYTES)
 
 
+def _stray_arguments(arguments: Sequence[str]) -> int | None:
+    """The status to end with for arguments that are none of ROS's, after a word on them; None where there are none.
+
+    A node that started all the same would run with other settings than were meant.
+    """
+    try:
+        program, *stray = remove_ros_args(arguments)
+    except RCLError:  # of ROS's own, and malformed: said when rclpy is initialised
+        return None
+    if not stray:
+        return None
+    usage = f"{Path(program).name} --ros-args -p PARAMETER:=VALUE --params-file FILE -r TOPIC:=OTHER"
+    if {"-h", "--help"} & set(stray):
+        print(f"usage: {usage}\n\nThe parameters, with their ranges, are in config/fuse.yaml and docs/parameters.md.")
+        return 0
+    print(f"error: '{stray[0]}' is no argument of ROS; give them after --ros-args: {usage}", file=sys.stderr)
+    return 2
+
+
 def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | None = None) -> int:
     """Run a node until SIGINT, SIGTERM or its own `finished`; returns the process's exit status.
 
@@ -71,6 +92,9 @@ def run_node(create: Callable[[], Node], after_start: Callable[[Node], None] | N
     a traceback. rclpy's signal handlers are left out: they shut the context down under a running callback, and
     publishers with it.
     """
+    status = _stray_arguments(sys.argv)
+    if status is not None:
+        return status
     stop = threading.Event()
     node: Node | None = None
 
