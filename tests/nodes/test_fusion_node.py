@@ -19,6 +19,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
 
+from refinefuse_ros.alignment.file import Homography, write_alignment
 from refinefuse_ros.engine import host
 from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.building import BuildTicket
@@ -367,3 +368,36 @@ def test_a_process_with_an_engine_that_hangs_gives_it_up_by_itself_and_can_be_en
     assert done.returncode == 0, done.stderr
     assert "It is given up, and the next backend takes over." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_thermal_is_placed_by_the_alignment_file_and_rgb_is_shown_where_it_does_not_see(node, tmp_path) -> None:
+    size = ImageSize(64, 64)
+    to_the_right = ((1.0, 0.0, 40.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    write_alignment(tmp_path / "alignment.yaml", Homography(to_the_right, size, size))
+    node.set_parameters([Parameter("alignment.file", value=str(tmp_path / "alignment.yaml"))])
+    fusion_node.start(node)
+    rows = np.random.default_rng(0).integers(0, 256, (64, 1, 1), np.uint8)
+    rgb = Frame(1, "rgb", "bgr8", np.broadcast_to(rows, (64, 64, 3)).copy())
+    fused = node._pipeline.fuse(Frame(1, "thermal", "mono8", np.full((64, 64), 255, np.uint8)), rgb).pixels
+    unseen = np.abs(fused[:, :32].astype(int) - rgb.pixels[:, :32])
+    assert unseen.max() <= 2  # the colours' own rounding
+    assert np.abs(fused[:, 56:].astype(int) - rgb.pixels[:, 56:]).mean() > 10
+    fuse_pair(node, 2)
+    assert pairs_settle(node, published=1, failed=0)
+
+
+def test_an_alignment_for_other_images_costs_the_pairs_and_is_said(node, tmp_path, capfd) -> None:
+    size = ImageSize(640, 100)
+    unit = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    write_alignment(tmp_path / "alignment.yaml", Homography(unit, size, size))
+    node.set_parameters([Parameter("alignment.file", value=str(tmp_path / "alignment.yaml"))])
+    fusion_node.start(node)
+    fuse_pair(node, 1)
+    assert pairs_settle(node, published=0, failed=1)
+    assert "640x100" in capfd.readouterr().err
+
+
+def test_an_alignment_file_that_is_not_there_is_no_start(node, tmp_path) -> None:
+    node.set_parameters([Parameter("alignment.file", value=str(tmp_path / "none.yaml"))])
+    with pytest.raises(fusion_node.StartError, match=r"none\.yaml"):
+        fusion_node.start(node)
