@@ -35,6 +35,7 @@ from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.nodes.diagnostics import FusionDiagnostics, Look
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
 from refinefuse_ros.nodes.intake import CameraIntake, Decoded
+from refinefuse_ros.nodes.lifecycle import answer_impossible_transitions
 from refinefuse_ros.nodes.messages import to_stamp
 from refinefuse_ros.nodes.outputs import FusedOutputs, create_publisher
 from refinefuse_ros.nodes.parameters import DeclaredParameters
@@ -81,6 +82,7 @@ class FusionNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("fusion")
+        answer_impossible_transitions(self)
         self._declared = DeclaredParameters(self, FusionParameters)
         for sentence in self._declared.unknown():
             self.get_logger().warning(sentence)

@@ -173,7 +173,7 @@ def _create_executor() -> Executor:
 
 
 def _spin_once(executor: Executor, node: Node) -> None:
-    """Handle callbacks for a moment; a request that rcl refuses (a transition not allowed now) is only logged."""
+    """Handle callbacks for a moment; a request that rcl refuses is only logged."""
     try:
         executor.spin_once(timeout_sec=0.1)
     except RCLError as error:
