@@ -87,6 +87,7 @@ setup(
         "cluster": CLUSTER,
         "tensorrt": TENSORRT,
         "tensorrt-rtx": TENSORRT_RTX,
+        "test": TEST,  # colcon runs pytest where this extra names it
         "gpu": GPU,
         "dev": DEV,
     },

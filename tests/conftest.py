@@ -5,19 +5,45 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from refinefuse_ros.image.sources import ImagePair
 
-settings.register_profile("shared machine", deadline=None)
-settings.load_profile("shared machine")
+with suppress(ModuleNotFoundError):
+    from hypothesis import settings
+
+    settings.register_profile("shared machine", deadline=None)
+    settings.load_profile("shared machine")
+# What does not come with ROS: where one is not installed, modules of tests that need it are skipped.
+NOT_WITH_ROS = frozenset(
+    ("hypothesis", "lightning", "nncf", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
+)
 # A shell starts what runs in the background deaf to it, and all its children too: those that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    report = (yield).get_result()
+    failed = report.call.excinfo if report.failed else None
+    missing = failed and _missing_module(failed.value)
+    if missing in NOT_WITH_ROS:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: needs {missing}, which is not installed")
+
+
+def _missing_module(error: BaseException | None) -> str:
+    """The package that an import did not find, where that is what the error, or what it came of, says."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return error.name.partition(".")[0]
+        error = error.__cause__
+    return ""
 
 
 def smooth(seed: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,12 +9,11 @@ import numpy as np
 import openvino as ov
 import pytest
 
+from refinefuse_ros.engine import quantize
 from refinefuse_ros.engine.artifacts import find_model
 from refinefuse_ros.engine.openvino_quantized import join_dequantization
 from refinefuse_ros.evaluation.comparing import sample_pairs
 from refinefuse_ros.image.frame import ImageSize
-
-quantize = pytest.importorskip("refinefuse_ros.engine.quantize", exc_type=ImportError)
 
 pytestmark = pytest.mark.instructions
 

@@ -37,7 +37,9 @@ def test_the_shipped_graphs_give_the_picture_of_torch(model: str, kind: str) -> 
 
 
 def test_quantised_tensors_are_rounded_as_the_graph_says() -> None:
-    quantize = pytest.importorskip("refinefuse_ros.engine.quantize", exc_type=ImportError)
+    pytest.importorskip("nncf")
+    from refinefuse_ros.engine import quantize
+
     onnxruntime = pytest.importorskip("onnxruntime")
     pairs = sample_pairs(None, SIZE, 3).planes
     content = quantize.quantize_onnx(find_model("nano").graph.read_bytes(), pairs)
