@@ -448,17 +448,20 @@ class FusionNode(LifecycleNode):
             return refusal
         result = super().set_parameters_atomically(parameter_list)
         if result.successful and self._engine is not None:
-            self._apply(parameter_list)
+            self._apply()
+            waiting = self._declared.needing_reconfigure(parameter_list)
+            if waiting:
+                verb = "takes" if len(waiting) == 1 else "take"
+                result.reason = f"{', '.join(waiting)} {verb} effect when the node is configured again."
+                self.get_logger().info(result.reason)
         return result
 
-    def _apply(self, changed: list[Parameter]) -> None:
-        """Put live parameters into effect; say of the others that they wait for the next configure."""
+    def _apply(self) -> None:
+        """Put live parameters into effect; the others wait for the next configure."""
         self._settings = self._declared.read_live(self._settings)
         self._pairing.reconfigure(self._settings.sync.settings())
         self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization_config())
         self._pipeline.presenter = Presenter(self._settings.fused.style)
-        for name in self._declared.needing_reconfigure(changed):
-            self.get_logger().info(f"The parameter {name} takes effect when the node is configured again.")
 
 
 def start(node: FusionNode) -> None:

@@ -383,7 +383,8 @@ def test_a_lifecycle_manager_leads_it_through_all_states_twice(rig) -> None:
 
 def test_what_is_not_live_waits_for_configure_not_for_activate(rig) -> None:
     first = start_streaming(rig)
-    assert set_parameter(rig, "thermal.transport", "compressed")[0]
+    waits = "thermal.transport takes effect when the node is configured again."
+    assert set_parameter(rig, "thermal.transport", "compressed") == (True, waits)
     for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
         done = change_state(rig, transition)
         assert rig.spin_until(done.done, 10), rig.output()
