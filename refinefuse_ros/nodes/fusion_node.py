@@ -38,6 +38,7 @@ from refinefuse_ros.nodes.intake import CameraIntake, Decoded
 from refinefuse_ros.nodes.lifecycle import answer_impossible_transitions
 from refinefuse_ros.nodes.messages import to_stamp
 from refinefuse_ros.nodes.outputs import FusedOutputs, create_publisher
+from refinefuse_ros.nodes.parameter_files import unheeded_files
 from refinefuse_ros.nodes.parameters import DeclaredParameters
 from refinefuse_ros.nodes.quality import GovernedQuality
 from refinefuse_ros.nodes.running import StartError, run_node
@@ -84,7 +85,7 @@ class FusionNode(LifecycleNode):
         super().__init__("fusion")
         answer_impossible_transitions(self)
         self._declared = DeclaredParameters(self, FusionParameters)
-        for sentence in self._declared.unknown():
+        for sentence in (*unheeded_files(sys.argv, self.get_fully_qualified_name()), *self._declared.unknown()):
             self.get_logger().warning(sentence)
         self._settings = self._declared.read()
         self._engine: EngineHost | None = None
