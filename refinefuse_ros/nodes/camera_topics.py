@@ -52,16 +52,16 @@ def camera_topics(node: Node, stream: Stream, transport: str) -> CameraTopics:
     base_name = f"{stream}/image_raw"
     base = node.resolve_topic_name(base_name)
     if transport == "raw":
-        return CameraTopics(stream, base, base, _following(node, info_topic(base_name), info_topic(base)), Image)
+        return CameraTopics(stream, base, base, following(node, info_topic(base_name), info_topic(base)), Image)
     suffix = f"/{transport}"
-    image = _following(node, base_name + suffix, base + suffix)
+    image = following(node, base_name + suffix, base + suffix)
     base = image.removesuffix(suffix)
-    info = _following(node, info_topic(base_name), info_topic(base))
+    info = following(node, info_topic(base_name), info_topic(base))
     return CameraTopics(stream, base, image, info, CompressedImage)
 
 
-def _following(node: Node, name: str, followed: str) -> str:
-    """`name` as it is remapped; where it is not, the name that follows its image's."""
+def following(node: Node, name: str, followed: str) -> str:
+    """A topic's name as it is remapped; where it is not, the one that follows its image's."""
     remapped = node.resolve_topic_name(name)
     return remapped if remapped != node.resolve_topic_name(name, only_expand=True) else followed
 

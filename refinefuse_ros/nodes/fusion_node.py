@@ -37,7 +37,7 @@ from refinefuse_ros.nodes.fusion_parameters import FusionParameters
 from refinefuse_ros.nodes.intake import CameraIntake, Decoded
 from refinefuse_ros.nodes.lifecycle import answer_impossible_transitions
 from refinefuse_ros.nodes.messages import to_stamp
-from refinefuse_ros.nodes.outputs import FusedOutputs, create_publisher
+from refinefuse_ros.nodes.outputs import FUSED, FUSED_IMAGE, FusedOutputs, create_publisher
 from refinefuse_ros.nodes.parameter_files import unheeded_files
 from refinefuse_ros.nodes.parameters import DeclaredParameters
 from refinefuse_ros.nodes.quality import GovernedQuality
@@ -184,7 +184,7 @@ class FusionNode(LifecycleNode):
             on_image = partial(self._on_image, stream)
             self._cameras[stream] = CameraIntake(self, stream, camera.transport, camera.view(), on_image)
         topics = ", ".join(f"{camera.topics.image} ({camera.topics.info})" for camera in self._cameras.values())
-        self.get_logger().info(f"subscribed: {topics}; publishing {self.resolve_topic_name('fused/image_raw')}")
+        self.get_logger().info(f"subscribed: {topics}; publishing {self.resolve_topic_name(FUSED_IMAGE)}")
 
     def _stop_streaming(self) -> None:
         for camera in self._cameras.values():
@@ -323,7 +323,7 @@ class FusionNode(LifecycleNode):
         wait_ms = (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS
         self._monitor.stages.add("wait", wait_ms)
         fused = self._pipeline.fuse(thermal.frame, rgb.frame)
-        latency_ms = self._publish(fused, rgb.frame, Stream.RGB)
+        latency_ms = self._publish(fused, rgb.frame, Stream.RGB, FUSED)
         busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         self._quality.add(wait_ms + busy_ms)
         work_ms = busy_ms + thermal.decode_ms + rgb.decode_ms
@@ -343,10 +343,10 @@ class FusionNode(LifecycleNode):
         if not self._wanted or self._outputs.is_past(single.frame.stamp_ns):
             return
         show = self._pipeline.show_thermal if single.stream is Stream.THERMAL else self._pipeline.show_rgb
-        self._publish(show(single.frame), single.frame, single.stream)
+        self._publish(show(single.frame), single.frame, single.stream, str(single.stream))
         self._monitor.ledger.passed_through()
 
-    def _publish(self, fused: FusedImage, source: Frame, stream: Stream) -> float:
+    def _publish(self, fused: FusedImage, source: Frame, stream: Stream, shown: str) -> float:
         """Publish under the source frame's stamp and frame_id, with its camera's info; returns the latency, ms."""
         frame = Frame(source.stamp_ns, source.frame_id, fused.encoding, fused.pixels)
         with self._monitor.stages.measure("publish"):
@@ -354,7 +354,7 @@ class FusionNode(LifecycleNode):
             info = camera.info_for(source.size)
             if camera.info_mismatch:
                 self._monitor.info_mismatched(stream)
-            self._outputs.publish(frame, info, self._settings.fused.jpeg_quality)
+            self._outputs.publish(frame, info, self._settings.fused.jpeg_quality, shown)
         now_ns = self._now_ns()
         latency_ms = (now_ns - source.stamp_ns) / NS_PER_MS
         self._monitor.published(now_ns, latency_ms)

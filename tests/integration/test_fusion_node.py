@@ -17,7 +17,9 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
 
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.frame import Frame, ImageSize
@@ -255,6 +257,10 @@ def test_other_sizes_are_fused_at_the_rgb_size(rig) -> None:
 
 def test_missing_camera_is_bridged_and_recovers(rig) -> None:
     first = start_streaming(rig, camera_timeout_ms=300.0)
+    sources: list[str] = []
+    latched = QoSProfile(depth=5, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    rig.node.create_subscription(String, "fused/source", lambda said: sources.append(said.data), latched)
+    assert rig.spin_until(lambda: sources == ["fused"], 5), sources
     rig.spin_for(0.5)
     index = first
     while len(rig.fused) < 3 and index < first + 100:
@@ -269,6 +275,7 @@ def test_missing_camera_is_bridged_and_recovers(rig) -> None:
     for later in range(index, index + 5):
         fuse_pair(rig, later)
     assert rig.spin_until(lambda: published_pairs(rig) >= published + 4, 5)
+    assert rig.spin_until(lambda: sources == ["fused", "rgb", "fused"], 5), sources
     assert int(rig.value("frames", "passed_through")) >= 3
     assert rig.spin_until(lambda: rig.value("frames", "balanced") == "True", 3)
 
