@@ -29,7 +29,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from refinefuse_ros.errors import first_line, one_line
-from refinefuse_ros.recordings.making import STORAGES
+from refinefuse_ros.recordings.making import METADATA_VERSION, STORAGES
 from refinefuse_ros.recordings.reading import ros_types
 from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.stream.timing import NS_PER_S
@@ -163,7 +163,7 @@ class LiveBag:
             self._finish(writer)
 
     def _open(self) -> Writer:
-        writer = Writer(self.path, version=Writer.VERSION_LATEST, storage_plugin=self._plugin)
+        writer = Writer(self.path, version=METADATA_VERSION, storage_plugin=self._plugin)
         writer.open()
         return writer
 

@@ -33,7 +33,8 @@ RGB_ENCODINGS: Final = ("bgr8", "bayer_rggb8", "jpeg")
 # A fixed moment (14 November 2023), so that the same source makes the same bag.
 START_NS: Final = 1_700_000_000 * NS_PER_S
 _JPEG_QUALITY: Final = 90
-_METADATA_VERSION: Final = 9
+METADATA_VERSION: Final = 8
+"""The newest that rosbag2 of Humble reads: from 9 on the offered QoS is a list, of which it wants the text."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def whole_bag(path: Path, storage: str = "mcap") -> Iterator[Writer]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
-    writer = Writer(partial / path.name, version=_METADATA_VERSION, storage_plugin=plugin)
+    writer = Writer(partial / path.name, version=METADATA_VERSION, storage_plugin=plugin)
     try:
         with writing_to(path):
             writer.open()

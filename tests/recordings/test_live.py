@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from rosbags.rosbag2 import Reader
+from ruamel.yaml import YAML
 
 from refinefuse_ros.recordings import live as live_bag
 from refinefuse_ros.recordings.live import LiveBag, LiveMessage
+from refinefuse_ros.recordings.making import write_bag
 from refinefuse_ros.recordings.reading import IMAGE
 from refinefuse_ros.recordings.storage import BagError, BagFiles
 
@@ -41,6 +43,18 @@ def test_everything_is_in_the_bag(tmp_path: Path, storage: str) -> None:
     with Reader(tmp_path / "bag") as reader:
         offered = {found.topic: found.ext.offered_qos_profiles[0].reliability.name for found in reader.connections}
     assert offered == {"/rgb/image_raw": "RELIABLE", "/thermal/image_raw": "BEST_EFFORT"}
+
+
+def test_every_rosbag2_since_humble_reads_the_metadata(tmp_path: Path, few_pairs) -> None:
+    bag = LiveBag(tmp_path / "live")
+    bag.put(message(0))
+    bag.close()
+    write_bag(few_pairs(1), tmp_path / "made")
+    for name in ("live", "made"):
+        metadata = YAML(typ="safe").load(tmp_path / name / "metadata.yaml")["rosbag2_bagfile_information"]
+        assert metadata["version"] == 8
+        for topic in metadata["topics_with_message_count"]:
+            assert isinstance(topic["topic_metadata"]["offered_qos_profiles"], str)  # Humble takes no list
 
 
 def test_without_a_message_there_is_no_folder(tmp_path: Path) -> None:
