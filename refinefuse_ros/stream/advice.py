@@ -25,6 +25,8 @@ EPOCH_MS: Final = 10_000.0
 AHEAD_MS: Final = 100.0
 # A smaller lag is what any two cameras' drivers differ by.
 NOTED_LAG_MS: Final = 100.0
+# Lags that differ by less are one number in a sentence.
+NOTED_SPREAD_MS: Final = 20.0
 # From here on, RGB frames without a thermal frame are no accident.
 NOTED_UNPAIRED: Final = 0.05
 FEWEST_FRAMES: Final = 20
@@ -105,7 +107,7 @@ def judge_frames(
     if unpaired := _unpaired(recent):
         why = advice or _rate_advice(pairing)
         return Judgement(Level.WARN, f"{unpaired:.0%} of the RGB frames found no thermal frame{why and f': {why}'}.")
-    if advice:
+    if advice := clock_advice(pairing, settings, losing=False):
         return Judgement(Level.WARN, f"{advice[0].upper()}{advice[1:]}.")
     if recent.pairs.unwatched:
         unwatched = f"{recent.pairs.formed} pairs formed of late; nobody subscribes the fused image."
@@ -131,8 +133,18 @@ def refusal_of_late(stream: Stream, window: LedgerWindow) -> str:
     return refusal(stream, accounts_of(window.recent(SILENCE_NS) or window.recent(), stream))
 
 
-def clock_advice(pairing: PairingReading, settings: SyncSettings, wording: Wording = as_parameter) -> str:
-    """What is wrong with the two clocks and how to cure it, as a clause; empty where they agree or are not compared."""
+def clock_advice(
+    pairing: PairingReading, settings: SyncSettings, wording: Wording = as_parameter, *, losing: bool = True
+) -> str:
+    """What is wrong with the two clocks and how to cure it, as a clause; empty where they agree or are not compared.
+
+    Args:
+        pairing: the clocks, and what frames are paired by.
+        settings: what the user set.
+        wording: how a setting is named.
+        losing: whether frames are left over. Where none is, the few that come latest are no matter: a computer that
+            stood still for a moment held up both cameras' frames.
+    """
     clocks, lag_ms = pairing.clocks, pairing.clocks.lag_ms
     if lag_ms is None or settings.stamps == ARRIVAL:
         return ""
@@ -146,16 +158,23 @@ def clock_advice(pairing: PairingReading, settings: SyncSettings, wording: Wordi
     if abs(lag_ms) > NOTED_LAG_MS and _is_ahead(clocks):
         return f"{apart}, and are ahead of the clock here; set {offset}"
     wait_ms = pairing.in_use.max_wait_ms
-    needed_ms = clocks.longest_lag_ms + WAIT_MARGIN_MS
+    latest_ms = clocks.longest_lag_ms if losing else lag_ms
+    needed_ms = latest_ms + WAIT_MARGIN_MS
     enough = wording("max_wait_ms", math.ceil(max(abs(lag_ms), needed_ms) / 10) * 10)
     if needed_ms > max(wait_ms, NOTED_LAG_MS):
         return (
-            f"thermal frames come {lag_ms:.0f} ms later than RGB's of the same stamp, which wait {wait_ms:.0f} ms;"
+            f"thermal frames come {_span(lag_ms, latest_ms)} ms later than RGB's of the same stamp,"
+            f" which wait {wait_ms:.0f} ms;"
             f" set {enough}, or, if the stamps are wrong, {offset}"
         )
     if abs(lag_ms) > NOTED_LAG_MS and (settings.max_wait_ms is None or settings.max_wait_ms < abs(lag_ms)):
         return f"{apart}; set {offset} if they are wrong, or {enough} if frames do come that late"
     return ""
+
+
+def _span(usual_ms: float, latest_ms: float) -> str:
+    """Both as one number where they hardly differ."""
+    return f"{usual_ms:.0f}" if latest_ms - usual_ms < NOTED_SPREAD_MS else f"{usual_ms:.0f} to {latest_ms:.0f}"
 
 
 def _is_ahead(clocks: ClockReading) -> bool:

@@ -16,8 +16,10 @@ from refinefuse_ros.stream.timing import NS_PER_S
 AUTO = SyncSettings()
 
 
-def clock(delay_ms: float, period_ms: float = 33.0, longest_ms: float | None = None) -> StreamClock:
-    return StreamClock(5000.0, period_ms, longest_ms or period_ms, delay_ms, delay_ms)
+def clock(
+    delay_ms: float, period_ms: float = 33.0, longest_ms: float | None = None, late_ms: float | None = None
+) -> StreamClock:
+    return StreamClock(5000.0, period_ms, longest_ms or period_ms, delay_ms, delay_ms if late_ms is None else late_ms)
 
 
 AGREE = ClockReading(clock(5.0), clock(5.0))
@@ -115,6 +117,16 @@ def test_an_offset_is_said_while_frames_pair_too_and_confirmed_by_the_wait() -> 
     assert message.startswith("RGB's stamps stand +150 ms from thermal's as they come; set sync.thermal_offset_ms: 150")
     assert booked.judged(clocks, SyncSettings(max_wait_ms=200)).level is Level.OK
     assert booked.judged(ClockReading(clock(0), clock(80))).level is Level.OK
+
+
+def test_a_few_frames_that_a_busy_machine_held_up_are_no_matter_unless_they_are_lost() -> None:
+    clocks = ClockReading(clock(6, late_ms=160), clock(5, late_ms=160))
+    fixed = SyncSettings(max_wait_ms=150)
+    assert Booked().second(paired=30).second(paired=30).judged(clocks, fixed).level is Level.OK
+    level, message = Booked().second(paired=20, unpaired=10).second(paired=20, unpaired=10).judged(clocks, fixed)
+    assert level is Level.WARN
+    assert "thermal frames come 1 to 155 ms later than RGB's" in message
+    assert "set sync.max_wait_ms: 190" in message
 
 
 def test_a_corrected_offset_is_counted_in() -> None:
