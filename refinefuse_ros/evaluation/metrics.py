@@ -32,10 +32,9 @@ QABF_ANGLE = (0.9879, 22.0, 0.8)
 _SSIM_WINDOW = 7
 # Below this a variance of 8-bit levels is rounding: the window is flat.
 _VIF_FLAT_VARIANCE = 1e-6
+BLUR_SIGMAS = 4  # of a Gaussian's window, to each side
 _ECG_SIGMA_PX = 6.0
-_ECG_WINDOW = 49  # four sigmas to each side
 _OUTLINE_SIGMA_PX = 1.5
-_OUTLINE_WINDOW = 13  # four sigmas to each side
 _OUTLINE_REACH = 5  # pixels a side of the square whose darkest value counts
 _OUTLINE_MARGIN = 6.0  # grey levels
 # 96 KB of float32: stays in the cache, and in memory that the process keeps instead of asking for it again.
@@ -286,10 +285,15 @@ def outlines(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """
     check_planes(1, ir=ir, vis=vis, fused=fused)
     lowest = cv2.erode(np.maximum(ir, vis), np.ones((_OUTLINE_REACH, _OUTLINE_REACH), np.uint8))
-    kernel = cv2.getGaussianKernel(_OUTLINE_WINDOW, _OUTLINE_SIGMA_PX, cv2.CV_32F)
-    blurred = cv2.sepFilter2D(fused, cv2.CV_32F, kernel, kernel)
-    total = sum(_sum(np.maximum(low - _OUTLINE_MARGIN - f, 0.0)) for low, f in _strips(_float32(lowest), blurred))
+    strips = _strips(_float32(lowest), blur(fused, _OUTLINE_SIGMA_PX))
+    total = sum(_sum(np.maximum(low - _OUTLINE_MARGIN - f, 0.0)) for low, f in strips)
     return total / fused.size
+
+
+def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian of a plane, (H, W), of `sigma` pixels, cut at four of them and mirrored at the border; float32."""
+    kernel = cv2.getGaussianKernel(2 * round(BLUR_SIGMAS * sigma) + 1, sigma, cv2.CV_32F)
+    return cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel)
 
 
 def check_planes(min_side: int, **planes: np.ndarray) -> None:
@@ -408,6 +412,4 @@ def _edges(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _coarse(plane: np.ndarray) -> np.ndarray:
     """The plane blurred for ECG, float32 (H + 2, W + 2): with the reflected rim that Sobel takes at the border."""
-    kernel = cv2.getGaussianKernel(_ECG_WINDOW, _ECG_SIGMA_PX, cv2.CV_32F)
-    blurred = cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel)
-    return cv2.copyMakeBorder(blurred, 1, 1, 1, 1, cv2.BORDER_REFLECT_101)
+    return cv2.copyMakeBorder(blur(plane, _ECG_SIGMA_PX), 1, 1, 1, 1, cv2.BORDER_REFLECT_101)

@@ -23,11 +23,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from refinefuse_ros.evaluation.metrics import check_planes
+from refinefuse_ros.evaluation.metrics import BLUR_SIGMAS, blur, check_planes
 
 _SCENE_SHARE = 10  # sigma of the scene's blur: the shorter side over this
 _OBJECT_SIGMA_PX = 1.0
-_WINDOW_SIGMAS = 4  # to each side
 # A blur so wide is made of a smaller plane: the same within a tenth of a level, and several times as fast.
 _SMALL_SIGMA_PX = 12.0
 _LEAST_CONTRAST = 24.0
@@ -138,7 +137,7 @@ class WarmObjects:
 
 
 def _find(ir: np.ndarray) -> list[WarmObject]:
-    above = _blurred(ir, _OBJECT_SIGMA_PX) - _scene(ir)
+    above = blur(ir, _OBJECT_SIGMA_PX) - _scene(ir)
     deviation = float(cv2.meanStdDev(ir)[1][0, 0])
     mask = (above > max(_LEAST_CONTRAST, deviation)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -179,21 +178,16 @@ def _scene(ir: np.ndarray) -> np.ndarray:
     sigma = min(height, width) / _SCENE_SHARE
     times = int(sigma / _SMALL_SIGMA_PX)
     if times < 2:
-        return _blurred(ir, sigma)
+        return blur(ir, sigma)
     # Reflected before it is made smaller, for the smaller plane's own reflection would lie elsewhere.
-    margin = math.ceil(_WINDOW_SIGMAS * sigma / times)
+    margin = math.ceil(BLUR_SIGMAS * sigma / times)
     rim = times * margin
     wide = cv2.copyMakeBorder(ir, rim, rim + -height % times, rim, rim + -width % times, cv2.BORDER_REFLECT_101)
     small = cv2.resize(wide.astype(np.float32), None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
     # One pixel around is kept, to interpolate with.
-    inner = _blurred(small, sigma / times)[margin - 1 : 1 - margin, margin - 1 : 1 - margin]
+    inner = blur(small, sigma / times)[margin - 1 : 1 - margin, margin - 1 : 1 - margin]
     blurred = cv2.resize(inner, None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
     return blurred[times : times + height, times : times + width]
-
-
-def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
-    kernel = cv2.getGaussianKernel(2 * round(_WINDOW_SIGMAS * sigma) + 1, sigma, cv2.CV_32F)
-    return cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel)
 
 
 def _contrast(plane: np.ndarray, pixels: np.ndarray, ring: np.ndarray) -> float:
