@@ -102,9 +102,9 @@ def energy_state(root: Path = Path("/")) -> dict[str, str]:
     return state
 
 
-def resident_mib() -> float | None:
-    """The physical memory that this process holds now; None where /proc does not tell."""
-    fields = _text(Path("/proc/self/statm")).split()
+def resident_mib(pid: int | None = None) -> float | None:
+    """The physical memory that a process holds now, this one if none is given; None where /proc does not tell."""
+    fields = _text(Path("/proc", str(pid or "self"), "statm")).split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / _MIB if fields else None
 
 

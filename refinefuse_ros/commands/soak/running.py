@@ -32,6 +32,7 @@ from refinefuse_ros.commands.soak.verdict import (
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.machine import resident_mib
 from refinefuse_ros.nodes.soak_observer import NoAnswerError, Report, SoakObserver
 from refinefuse_ros.stream.health import Level
 from refinefuse_ros.stream.outcome import Stream
@@ -151,7 +152,7 @@ class _Rig:
         if act.says is not None:
             while_it_lasted = [report for report in self.observer.reports if began_s <= report.at_s <= ended_s + 1.5]
             faced.said, faced.expected = _judge_words(act, while_it_lasted)
-        faced.memory_mb = _resident_mb(self._processes["fusion_node"].pid)
+        faced.memory_mb = resident_mib(self._processes["fusion_node"].pid) or 0.0
         return faced
 
     def _perform(self, act: Act) -> float:
@@ -243,9 +244,3 @@ def _judge_words(act: Act, reports: list[Report]) -> tuple[bool, str]:
 def _furthest_ms(report: Report) -> float:
     """How far apart the furthest of the pairs of late lay."""
     return float(report.statuses["latency"].values.get("sync_offset_ms_max", 0.0))
-
-
-def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) / 1024

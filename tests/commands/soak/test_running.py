@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from refinefuse_ros.commands.soak.running import _furthest_ms, _judge_words, _resident_mb
+from refinefuse_ros.commands.soak.running import _furthest_ms, _judge_words
 from refinefuse_ros.commands.soak.script import Act, Says
 from refinefuse_ros.nodes.soak_observer import Report, Status
 
@@ -41,7 +39,3 @@ def test_what_was_said_instead_is_told_once_each() -> None:
 def test_the_furthest_pair_is_what_the_node_says() -> None:
     assert _furthest_ms(report()) == 0.0
     assert _furthest_ms(report(offset_ms=19.0)) == 19.0
-
-
-def test_memory_is_that_of_the_process() -> None:
-    assert 10 < _resident_mb(os.getpid()) < 10_000
