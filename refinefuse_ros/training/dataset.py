@@ -65,17 +65,17 @@ class Pair:
     """One moment: thermal, visible luma and thermal's salience (`thermal_saliency`), each (H, W) uint8.
 
     Attributes:
-        marks: its warm objects (`warm_marks`), (3, H, W) uint8.
+        marks: its warm objects (`warm_marks`), (3, H, W) uint8; None where nobody asks for them.
     """
 
     thermal: np.ndarray
     luma: np.ndarray
     salience: np.ndarray
-    marks: np.ndarray
+    marks: np.ndarray | None
 
     def planes(self) -> np.ndarray:
-        """(6, H, W) uint8: thermal, visible luma, salience and the three marks; what `CropDataset`'s items are."""
-        return np.stack((self.thermal, self.luma, self.salience, *self.marks))
+        """(6, H, W) uint8, or (3, H, W): thermal, visible luma, salience, and the three marks where there are any."""
+        return np.stack((self.thermal, self.luma, self.salience, *(() if self.marks is None else self.marks)))
 
 
 def find_pairs(source: Source) -> list[PairFiles]:
@@ -127,8 +127,8 @@ def split(files: Sequence[PairFiles], hold_out_every: int) -> tuple[list[PairFil
     return [f for i, f in enumerate(files) if i not in held], [files[i] for i in sorted(held)]
 
 
-def read_pairs(files: PairFiles) -> Iterator[Pair]:
-    """Read a pair, or every `stride`-th one of a clip.
+def read_pairs(files: PairFiles, marked: bool = True) -> Iterator[Pair]:
+    """Read a pair, or every `stride`-th one of a clip; `marked` has its warm objects found.
 
     Raises:
         DatasetError: a pair is below 32x32 pixels, or its images differ in size.
@@ -140,10 +140,10 @@ def read_pairs(files: PairFiles) -> Iterator[Pair]:
         # Clips of one camera pair may differ by some last frames.
         for thermal, visible in zip(thermal_frames, visible_frames, strict=False):
             grey = cv2.cvtColor(thermal, cv2.COLOR_BGR2GRAY) if thermal.ndim == 3 else thermal
-            yield _pair(files, ThermalNormalizer().normalize(grey, stamp_ns=0), visible)
+            yield _pair(files, ThermalNormalizer().normalize(grey, stamp_ns=0), visible, marked)
     else:
         counts, _ = read_thermal(files.thermal)
-        yield _pair(files, ThermalNormalizer().normalize(counts, stamp_ns=0), read_rgb(files.visible))
+        yield _pair(files, ThermalNormalizer().normalize(counts, stamp_ns=0), read_rgb(files.visible), marked)
 
 
 def _frames(path: Path, stride: int, keep_depth: bool = False) -> Iterator[np.ndarray]:
@@ -154,7 +154,7 @@ def _frames(path: Path, stride: int, keep_depth: bool = False) -> Iterator[np.nd
         reader.close()
 
 
-def _pair(files: PairFiles, thermal: np.ndarray, visible: np.ndarray) -> Pair:
+def _pair(files: PairFiles, thermal: np.ndarray, visible: np.ndarray, marked: bool) -> Pair:
     size = ImageSize.of(thermal)
     if ImageSize.of(visible) != size:
         raise DatasetError(
@@ -166,7 +166,7 @@ def _pair(files: PairFiles, thermal: np.ndarray, visible: np.ndarray) -> Pair:
             f"{files.thermal} is {size}; remove it or give at least {MINIMUM_SIDE}x{MINIMUM_SIDE} pixels."
         )
     luma, _ = split_luma(visible, "bgr8")
-    return Pair(thermal, luma, _salience(files, thermal), warm_marks(thermal))
+    return Pair(thermal, luma, _salience(files, thermal), warm_marks(thermal) if marked else None)
 
 
 def _salience(files: PairFiles, thermal: np.ndarray) -> np.ndarray:
@@ -184,10 +184,10 @@ def _salience(files: PairFiles, thermal: np.ndarray) -> np.ndarray:
 class CropDataset(Dataset[Tensor]):
     """Random square crops of all pairs, which are read once into memory.
 
-    Item i, for any i >= 0, is uint8 (6, crop, crop), the planes of pair i modulo the length (`Pair.planes`), mirrored
-    and turned by quarter turns, some of them with smoke or glare over the visible one; where and how depends on the
-    seed and i alone. So a run that goes on from a checkpoint sees the crops that it would have seen, in any number of
-    worker processes (`CropSampler` counts on through the epochs). Pairs smaller than the crop are mirrored at
+    Item i, for any i >= 0, is uint8, crop pixels a side: the planes of pair i modulo the length (`Pair.planes`),
+    mirrored and turned by quarter turns, some of them with smoke or glare over the visible one; where and how depends
+    on the seed and i alone. So a run that goes on from a checkpoint sees the crops that it would have seen, in any
+    number of worker processes (`CropSampler` counts on through the epochs). Pairs smaller than the crop are mirrored at
     their border up to it.
 
     Args:
@@ -195,6 +195,7 @@ class CropDataset(Dataset[Tensor]):
         crop: side, pixels.
         seed: of everything that is drawn.
         smoke, glare: the shares of the crops that get it (`training/weather.py`).
+        marked: whether the pairs' warm objects are found.
 
     Raises:
         DatasetError: as `read_pairs`, or there is no pair at all.
@@ -202,7 +203,13 @@ class CropDataset(Dataset[Tensor]):
     """
 
     def __init__(
-        self, files: Sequence[PairFiles], crop: int, seed: int = 0, smoke: float = 0.0, glare: float = 0.0
+        self,
+        files: Sequence[PairFiles],
+        crop: int,
+        seed: int = 0,
+        smoke: float = 0.0,
+        glare: float = 0.0,
+        marked: bool = True,
     ) -> None:
         self._crop = crop
         self._seed = seed
@@ -210,7 +217,7 @@ class CropDataset(Dataset[Tensor]):
         self._pairs: list[np.ndarray] = []
         self._items: list[int] = []
         for entry in files:
-            for pair in read_pairs(entry):
+            for pair in read_pairs(entry, marked):
                 self._items += [len(self._pairs)] * entry.source.repeat
                 self._pairs.append(self._at_least_crop(pair.planes()))
         if not self._items:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -12,9 +13,16 @@ from torch.nn import functional as F
 
 __all__ = ["gaussian_blur", "gaussian_valid", "sobel"]
 
-# Constants are made once for each size: a step of training makes dozens of each, in a dozen small kernels apiece, and
-# what is copied to a GPU at every step cannot be part of a CUDA graph.
-_KEPT = 64
+_KEPT = 64  # sizes of each constant
+
+
+def _made_once(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Keeps a constant for each size: a step of training would make dozens of each, in a dozen small kernels apiece,
+    and what is copied to a GPU at every step cannot be part of a CUDA graph.
+
+    A validation may be the first that asks; training could not differentiate past a tensor of its inference mode.
+    """
+    return lru_cache(_KEPT)(torch.inference_mode(False)(make))
 
 
 def sobel(x: Tensor) -> Tensor:
@@ -22,10 +30,7 @@ def sobel(x: Tensor) -> Tensor:
     return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), _sobel_kernels(x.dtype, x.device))
 
 
-@lru_cache(_KEPT)
-@torch.inference_mode(
-    False
-)  # a validation may be the first that asks; training could not differentiate past its tensor
+@_made_once
 def _sobel_kernels(dtype: torch.dtype, device: torch.device) -> Tensor:
     kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], dtype=dtype, device=device)
     return torch.stack((kernel, kernel.T))[:, None]
@@ -40,10 +45,7 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     return rows @ x @ columns.T
 
 
-@lru_cache(_KEPT)
-@torch.inference_mode(
-    False
-)  # a validation may be the first that asks; training could not differentiate past its tensor
+@_made_once
 def _blur_matrix(side: int, sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(side, side) matrix whose row i holds the Gaussian's weights of all pixels in the blurred pixel i."""
     half = min(math.ceil(3.0 * sigma), side - 1)
@@ -65,10 +67,7 @@ def gaussian_valid(x: Tensor, size: int) -> Tensor:
     return rows @ x @ columns.T
 
 
-@lru_cache(_KEPT)
-@torch.inference_mode(
-    False
-)  # a validation may be the first that asks; training could not differentiate past its tensor
+@_made_once
 def _window_matrix(side: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(side - size + 1, side) matrix whose row i holds the window's weights of the pixels from i on."""
     offsets = torch.arange(size, device=device)

@@ -79,6 +79,11 @@ class LossConfig:
     kept_weight: float = 0.0
     ring_weight: float = 0.0
 
+    @property
+    def asks_for_warm_objects(self) -> bool:
+        """Whether a term needs to know where they are."""
+        return bool(self.kept_weight or self.ring_weight)
+
 
 class FusionLoss(nn.Module):
     """The training loss: its terms as `LossConfig` chooses and weighs them."""

@@ -54,7 +54,7 @@ class FusionModule(lightning.LightningModule):
         self._teacher = [teacher.to(self.device).eval() for teacher in self._teacher]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        """`batch` is as `CropDataset`'s items: (N, 6, H, W)."""
+        """`batch` is of `CropDataset`'s items, (N, 3 or 6, H, W)."""
         ir, vis, salient, marks = _parts(batch)
         fused = self.network(ir, vis).float()
         aims = [self._aim(teacher, ir, vis) for teacher in self._teacher]
@@ -106,7 +106,7 @@ class FusionModule(lightning.LightningModule):
             group["weight_decay"] = settings.weight_decay
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
-        """`batch` is one whole pair: (1, 6, H, W) of at least 41 pixels a side."""
+        """`batch` is one whole pair: (1, 3 or 6, H, W) of at least 41 pixels a side."""
         ir, vis, salient, marks = _parts(batch)
         fused = fuse_any_size(self.averaged, ir, vis).float()
         with torch.autocast(self.device.type, enabled=False):
@@ -123,9 +123,9 @@ class FusionModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _parts(batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Thermal, visible luma and salience, each float (N, 1, H, W) in [0, 1], and the marks as they are."""
-    return *(batch[:, :3] / 255.0).split(1, dim=1), batch[:, 3:]
+def _parts(batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Thermal, visible luma and salience, each float (N, 1, H, W) in [0, 1], and the marks as they are, if any."""
+    return *(batch[:, :3] / 255.0).split(1, dim=1), batch[:, 3:] if batch.shape[1] > 3 else None
 
 
 def to_plane(image: Tensor) -> np.ndarray:

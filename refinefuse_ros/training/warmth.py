@@ -45,30 +45,25 @@ def lost_contrast(fused: Tensor, ir: Tensor, marks: Tensor) -> Tensor:
     k is an object's contrast to its ring in the fused picture, of either sign, over that in thermal; what it lacks is
     max(0, 0.8 - k) + 2 max(0, 0.35 - k). 0 where there is no object.
     """
-    objects, rings = marks[:, 0:1], marks[:, 1:2]
-    of_ir, known = _contrasts(ir, objects, rings)
-    of_fused, _ = _contrasts(fused, objects, rings)
+    pictures = torch.cat((ir, fused), dim=1)
+    (inside, pixels), (around, ring_pixels) = (_means(pictures, marks[:, plane]) for plane in (0, 1))
+    of_ir, of_fused = (inside - around).unbind(dim=2)
+    known = (pixels >= _LEAST_PIXELS) & (ring_pixels >= _LEAST_PIXELS)
     counted = (known & (of_ir >= _LEAST_CONTRAST)).to(fused.dtype)
     kept = of_fused.abs() / of_ir.clamp_min(_LEAST_CONTRAST)
     lacking = F.relu(_ENOUGH - kept) + 2.0 * F.relu(_LITTLE - kept)
     return (lacking * counted).sum() / counted.sum().clamp_min(1.0)
 
 
-def _contrasts(image: Tensor, objects: Tensor, rings: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each number in each crop, (N, numbers): its object's mean less its ring's, and whether both are there."""
-    (inside, pixels), (around, ring_pixels) = (_means(image, numbers) for numbers in (objects, rings))
-    return inside - around, (pixels >= _LEAST_PIXELS) & (ring_pixels >= _LEAST_PIXELS)
-
-
-def _means(image: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of the pixels of each number, and how many they are, each (N, numbers).
+def _means(pictures: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of each of (N, K, H, W) over the pixels of each number, (N, numbers, K), and how many these are.
 
     By one product with all masks: adding pixel by pixel waits, on a GPU, for all that belong to no object.
     """
-    every = torch.arange(1, _NUMBERS + 1, device=image.device)[None, :, None]
-    masks = (numbers.flatten(1)[:, None] == every).to(image.dtype)
+    every = torch.arange(1, _NUMBERS + 1, device=pictures.device)[None, :, None]
+    masks = (numbers.flatten(1)[:, None] == every).to(pictures.dtype)
     pixels = masks.sum(dim=2)
-    return (masks @ image.flatten(1)[:, :, None])[..., 0] / pixels.clamp_min(1.0), pixels
+    return masks @ pictures.flatten(2).transpose(1, 2) / pixels.clamp_min(1.0)[..., None], pixels
 
 
 def dark_rings(fused: Tensor, vis: Tensor, marks: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from refinefuse_ros.training.dataset import (
     read_pairs,
     split,
 )
+from refinefuse_ros.training.losses import LossConfig
 
 WritePair = Callable[..., None]
 
@@ -150,6 +151,17 @@ def test_epochs_come_in_different_orders():
 def test_pairs_below_the_crop_are_mirrored_up_to_it(tmp_path: Path, write_pair: WritePair):
     write_pair(tmp_path, "a", size=(40, 33))
     assert CropDataset(find_pairs(Source(tmp_path)), crop=64)[0].shape == (6, 64, 64)
+
+
+def test_warm_objects_are_looked_for_only_where_the_loss_asks_for_them(tmp_path: Path, write_pair: WritePair):
+    write_pair(tmp_path, "a", size=(40, 40))
+    assert not LossConfig().asks_for_warm_objects
+    assert LossConfig(kept_weight=1.0).asks_for_warm_objects
+    assert LossConfig(ring_weight=1.0).asks_for_warm_objects
+    files = find_pairs(Source(tmp_path))
+    with_marks, without = (CropDataset(files, 32, marked=marked)[3] for marked in (True, False))
+    assert without.shape == (3, 32, 32)
+    assert torch.equal(without, with_marks[:3])
 
 
 def test_a_missing_folder_is_named(tmp_path: Path):
