@@ -15,13 +15,13 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-import cv2
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
+from refinefuse_ros.alignment.placing import fit_to
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.sources import SyntheticPairs
@@ -142,8 +142,8 @@ def _frame(camera: str, thermal: np.ndarray, rgb: np.ndarray) -> Frame:
 
 
 def _halved(frame: Frame) -> Frame:
-    half = cv2.resize(frame.pixels, (frame.size.width // 2, frame.size.height // 2), interpolation=cv2.INTER_AREA)
-    return Frame(0, frame.frame_id, frame.encoding, half)
+    half = ImageSize(frame.size.width // 2, frame.size.height // 2)
+    return Frame(0, frame.frame_id, frame.encoding, fit_to(frame.pixels, half))
 
 
 def main() -> int:
