@@ -19,7 +19,7 @@ from refinefuse_ros.alignment.matching import Matches, Pictures
 from refinefuse_ros.alignment.models import MODELS, apply, corner_uncertainty, corners_of, fit, resizing
 from refinefuse_ros.alignment.placing import PlacedThermal
 from refinefuse_ros.alignment.searching import search
-from refinefuse_ros.alignment.structure import grey_of
+from refinefuse_ros.alignment.structure import grey_of, resized
 from refinefuse_ros.errors import UserError
 
 MOST_PAIRS: Final = 12
@@ -98,10 +98,7 @@ def find_homography(thermal: Sequence[np.ndarray], rgb: Sequence[np.ndarray]) ->
             raise _refusal(f"the {name} pictures are of one value all over (no light, a closed shutter or saturated)")
     size = rgb[0].shape[1::-1]
     shrink = min(1.0, _WORKING_SIDE_PX / max(size))
-    working = [
-        cv2.resize(plane, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA).astype(np.float32)
-        for plane in rgb[::step]
-    ]
+    working = [resized(plane, shrink).astype(np.float32) for plane in rgb[::step]]
     solver = _Solver(greys, working)
     matrix, model, matches, agreed = solver.solve()
     back = np.linalg.inv(resizing(shrink, shrink))
@@ -134,7 +131,7 @@ def measure_error(placed: Sequence[PlacedThermal], rgb: Sequence[np.ndarray]) ->
     size = rgb[0].shape[1::-1]
     shrink = min(1.0, _WORKING_SIDE_PX / max(size))
     small = [
-        tuple(cv2.resize(plane, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) for plane in planes)
+        tuple(resized(plane, shrink) for plane in planes)
         for planes in zip((item.plane for item in placed), rgb, strict=True)
     ]
     weight = placed[0].weight

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.alignment.models import apply
-from refinefuse_ros.alignment.structure import structure_of
+from refinefuse_ros.alignment.structure import resized, structure_of
 
 # A block is matched only where so much of it is seen by thermal, and structure has this mean square.
 _LEAST_SEEN: Final = 0.95
@@ -67,7 +67,7 @@ class Pictures:
         self._seen = np.ones(thermal[0].shape, np.uint8) if seen is None else seen
         self.scale = scale
         if scale < 1:
-            rgb = [cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for plane in rgb]
+            rgb = [resized(plane, scale) for plane in rgb]
         self._rgb = rgb
         self._blurred: dict[float, list[np.ndarray]] = {}
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.alignment.models import apply, bases, corners_of, resizing
-from refinefuse_ros.alignment.structure import structure_of
+from refinefuse_ros.alignment.structure import resized, structure_of
 
 # Longer side of the RGB picture that is searched.
 _SIDE_PX: Final = 160
@@ -55,7 +55,7 @@ def search(thermal: Sequence[np.ndarray], rgb: Sequence[np.ndarray], count: int)
     small = _SIDE_PX / max(size)
     to_small = resizing(small, small)
     from_small = np.linalg.inv(to_small)
-    reduced = [cv2.resize(plane, None, fx=small, fy=small, interpolation=cv2.INTER_AREA) for plane in rgb]
+    reduced = [resized(plane, small) for plane in rgb]
     board = _Board(reduced)
     thermal_size = thermal[0].shape[1::-1]
     start = bases(thermal_size, size)
@@ -63,7 +63,7 @@ def search(thermal: Sequence[np.ndarray], rgb: Sequence[np.ndarray], count: int)
     tried = [(_about(size, angle, scale), base) for base in start for scale in scales for angle in _ROTATIONS_DEG]
     # The warped picture is small: thermal is brought near that size once, so that warping does not alias.
     shrink = min(1.0, 1.5 * small * size[0] / thermal_size[0])
-    shrunk = [cv2.resize(plane, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) for plane in thermal]
+    shrunk = [resized(plane, shrink) for plane in thermal]
     back = np.linalg.inv(resizing(shrink, shrink))
 
     def place(change: np.ndarray, base: np.ndarray) -> list[Candidate]:

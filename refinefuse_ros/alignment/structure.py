@@ -33,6 +33,11 @@ def grey_of(plane: np.ndarray) -> np.ndarray:
     return np.clip(spread, 0, 255, out=spread)
 
 
+def resized(picture: np.ndarray, scale: float) -> np.ndarray:
+    """A picture, (H, W), made smaller by a factor of at most 1; its pixels' centres go by `models.resizing`."""
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
 def structure_of(grey: np.ndarray, blur_px: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
     """The channels of a picture.
 
