@@ -20,8 +20,6 @@ from refinefuse_ros.errors import UserError
 
 # Processes get this long to end after SIGINT, then they are killed.
 STOP_S = 3.0
-
-
 # 1 to 101 are the domains whose ports lie below Linux's ephemeral range.
 _DOMAINS = range(1, 102)
 
@@ -31,13 +29,13 @@ class ProcessError(UserError):
 
 
 def node_command(executable: str, parameters: Mapping[str, object], name: str = "") -> list[str]:
-    """The command line that runs one of the package's nodes with this Python, under another name than its own."""
+    """The command line that runs one of the package's nodes with this Python; `name` is another one than its own."""
     command = [sys.executable, "-m", f"refinefuse_ros.nodes.{executable}", "--ros-args"]
     if name:
         command += ["-r", f"__node:={name}"]
-    for name, value in parameters.items():
+    for parameter, value in parameters.items():
         # JSON is YAML: quotes strings, spells booleans in lower case. Its \u pairs, as for an emoji, are not.
-        command += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
+        command += ["-p", f"{parameter}:={json.dumps(value, ensure_ascii=False)}"]
     return command
 
 
