@@ -6,7 +6,10 @@ ros2 launch refinefuse_ros replay.launch.py bag:=BAG rviz:=true             with
 ros2 launch refinefuse_ros replay.launch.py bag:=BAG player:=refinefuse     measures each frame's latency too
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.action import Action
@@ -28,8 +31,10 @@ from refinefuse_ros.nodes.launching import (
     rviz,
     shared_arguments,
 )
-from refinefuse_ros.recordings.replaying import Replay, replay_of
 from refinefuse_ros.resources import PACKAGE
+
+if TYPE_CHECKING:
+    from refinefuse_ros.recordings.replaying import Replay
 
 # What the recorder says once the fusion node's diagnostics come.
 ACTIVE = b"the fusion node is active"
@@ -60,6 +65,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def replay(context: LaunchContext) -> list[Action]:
     """The nodes, for the bag that the arguments name."""
+    from refinefuse_ros.recordings.replaying import replay_of  # here, because --show-args needs no rosbags
+
     check_shared(context)
     bag = Path(given(context, "bag")).expanduser()
     found = replay_of(bag, given(context, "thermal_topic") or None, given(context, "rgb_topic") or None)
