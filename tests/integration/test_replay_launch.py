@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,7 +48,7 @@ def launch(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def launch_file(tmp_path: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["ros2", "launch", PACKAGE, name, *arguments],
+        ["ros2", "launch", *([name] if "/" in name else [PACKAGE, name]), *arguments],
         cwd=tmp_path,
         env=os.environ | {"ROS_DOMAIN_ID": str(1 + next(_domains) % 101)},
         stdin=subprocess.DEVNULL,
@@ -95,8 +96,55 @@ def test_a_bag_that_is_not_there_is_status_1(tmp_path: Path) -> None:
 
 
 def test_cameras_that_cannot_be_played_end_the_launch_of_the_node(tmp_path: Path) -> None:
-    process = launch_file(tmp_path, "fuse.launch.py", "cameras:=/no/such/folder", "thermal:=flir")
+    process = launch_file(tmp_path, "fuse.launch.py", f"cameras:={tmp_path}", "thermal:=flir")
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 1, said
-    assert "error: /no/such/folder/thermal is not a folder" in said
+    assert f"error: {tmp_path}/thermal is not a folder" in said
     assert "thermal/image_raw:=flir/image_raw" in said  # the player follows the argument as the node does
+
+
+@pytest.mark.parametrize("argument", ["cameras:=/it's/no/folder", "params_file:=/nope.yaml", "rviz:=perhaps"])
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, argument: str) -> None:
+    process = launch_file(tmp_path, "fuse.launch.py", argument)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1, said
+    assert argument.partition(":=")[2] in said
+    assert "process started" not in said
+
+
+BRINGUP = """
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import ExecuteProcess, IncludeLaunchDescription
+
+def generate_launch_description():
+    fusion = get_package_share_directory("refinefuse_ros") + "/launch/fuse.launch.py"
+    options = {"respawn": "true", "autostart": "false"}
+    return LaunchDescription([
+        ExecuteProcess(cmd=["sleep", "60"], name="robot"),
+        IncludeLaunchDescription(fusion, launch_arguments=options.items()),
+    ])
+"""
+
+
+def test_a_node_that_is_killed_ends_no_bringup_and_comes_back(tmp_path: Path) -> None:
+    bringup = tmp_path / "bringup.launch.py"
+    bringup.write_text(BRINGUP)
+    process = launch_file(tmp_path, str(bringup))
+    try:
+        os.kill(started(process, "fusion_node"), signal.SIGKILL)
+        assert started(process, "fusion_node")
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=20)
+    assert "[robot-1]: sending signal 'SIGINT'" in said  # it was there until then
+
+
+def started(process: subprocess.Popen[str], name: str) -> int:
+    """The id of the next process of that name that the launch starts."""
+    for line in process.stdout:
+        found = re.search(rf"\[{name}-\d+\]: process started with pid \[(\d+)\]", line)
+        if found:
+            return int(found[1])
+    raise AssertionError("the launch ended")
