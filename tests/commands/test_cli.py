@@ -51,6 +51,7 @@ def test_what_the_system_refuses_is_one_line_with_the_file(
 
 @pytest.mark.parametrize("arguments", [["--json", "trainer.max_epochs=0"], ["trainer.max_epochs=0", "--json"]])
 def test_settings_of_a_training_run_may_follow_an_option(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("lightning", reason="the extra train is not installed")
     config = Path(__file__).parents[2] / "config" / "train" / "nano.yaml"
     assert main(["train", str(config), *arguments]) == 1
     assert "trainer.max_epochs is 0" in capsys.readouterr().err

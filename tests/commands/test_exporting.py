@@ -30,6 +30,8 @@ from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.synthetic import SyntheticScene
 from refinefuse_ros.resources import sha256_of
 
+pytest.importorskip("torch", reason="the extra export is not installed")
+
 pytestmark = pytest.mark.instructions
 
 SIZE = ImageSize(97, 64)

@@ -25,6 +25,8 @@ from refinefuse_ros.engine.openvino import OpenVinoEngine
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.resources import sha256_of
 
+pytest.importorskip("torch", reason="the extra export is not installed")
+
 pytestmark = pytest.mark.instructions
 
 SIZE = ImageSize(50, 41)

@@ -16,6 +16,8 @@ from refinefuse_ros.engine.base import EngineError
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.image.frame import ImageSize
 
+pytest.importorskip("torch", reason="the extra export is not installed")
+
 pytestmark = pytest.mark.instructions
 
 SIZE = ImageSize(97, 64)
