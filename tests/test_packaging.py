@@ -50,6 +50,12 @@ def test_one_version() -> None:
     assert manifest.findtext("version") == setup[1] == refinefuse_ros.__version__
 
 
+def test_the_changelog_s_headings_are_those_that_catkin_s_tools_read() -> None:
+    headings = re.findall(r"^(.+)\n-+$", (ROOT / "CHANGELOG.rst").read_text(), re.M)
+    assert headings
+    assert [one for one in headings if not re.fullmatch(r"Forthcoming|\d+\.\d+\.\d+ \(\d{4}-\d\d-\d\d\)", one)] == []
+
+
 def test_only_nodes_import_rclpy() -> None:
     assert [str(path) for path in SOURCES if imports(path, "rclpy") and path.parent.name != "nodes"] == []
 
