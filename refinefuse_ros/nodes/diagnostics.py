@@ -17,6 +17,7 @@ from refinefuse_ros.stream.advice import LedgerWindow, judge_frames, refusal_of_
 from refinefuse_ros.stream.health import (
     CameraHealth,
     Judgement,
+    Level,
     judge_camera,
     judge_engine,
     judge_latency,
@@ -35,6 +36,9 @@ Judged = tuple[Judgement, dict[str, Any]]
 # What is logged of the statuses, and how many collections in a row it must be bad before. The engine's host says itself
 # what becomes of it.
 PATIENCE: Final = {"rate": 5, "latency": 5, "frames": 1, "thermal camera": 1, "rgb camera": 1}
+
+# A player may start so much later than the node that follows its /clock.
+CLOCK_PATIENCE_MS: Final = 5000.0
 
 
 def status(node: str, name: str, judgement: Judgement, values: Mapping[str, Any]) -> DiagnosticStatus:
@@ -55,6 +59,7 @@ class Look:
 
     Attributes:
         now_ns: by the node's clock.
+        sim_time: whether that is /clock, and 0 before the first.
         watched_ms: for how long it has been active, ms.
         parameters: in force.
         pairing: the cameras' clocks, and what frames are paired by.
@@ -66,6 +71,7 @@ class Look:
     """
 
     now_ns: int
+    sim_time: bool
     watched_ms: float
     parameters: FusionParameters
     pairing: PairingReading
@@ -182,10 +188,13 @@ class FusionDiagnostics:
         beside = self._latency_beside_engine.percentiles()
         values |= _latency_values("latency_beside_engine_ms", beside, ("p50", "p99"))
         values |= _latency_values("sync_offset_ms", self._offset.percentiles(), ("p50", "max"))
-        return judge_latency(latency, look.parameters.diagnostics.max_latency_ms), values
+        return judge_latency(latency, look.parameters.diagnostics.max_latency_ms, look.sim_time), values
 
     def _frames(self, look: Look, snapshot: LedgerSnapshot) -> Judged:
         judgement = judge_frames(snapshot, self._window, look.pairing, look.parameters.sync.settings())
+        if look.sim_time and not look.now_ns and look.watched_ms > CLOCK_PATIENCE_MS:
+            missing = "use_sim_time is set and no /clock comes; play the recording with --clock."
+            judgement = Judgement(Level.WARN, missing)
         clocks, in_use = look.pairing.clocks, look.pairing.in_use
         values = _flattened(snapshot.to_dict())
         values |= {"sync_max_wait_ms": in_use.max_wait_ms, "sync_thermal_hold_ms": in_use.thermal_hold_ms}

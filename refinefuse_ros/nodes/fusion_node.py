@@ -418,6 +418,7 @@ class FusionNode(LifecycleNode):
                 faults[stream] = camera.fault
         return Look(
             now_ns=now_ns,
+            sim_time=self.get_parameter("use_sim_time").value,
             watched_ms=(time.monotonic_ns() - self._active_since_ns) / NS_PER_MS,
             parameters=self._settings,
             pairing=self._pairing.read(now_ns),

@@ -129,19 +129,19 @@ def judge_rate(rate_hz: float, min_rate_hz: float, ever_published: bool, watched
     return Judgement(Level.OK, f"Fused images at {rate_hz:.1f} Hz.")
 
 
-def judge_latency(latency: Percentiles, budget_ms: float) -> Judgement:
+def judge_latency(latency: Percentiles, budget_ms: float, sim_time: bool = False) -> Judgement:
     """Status `latency`: stamp to publish, in ms, its 99th percentile against the budget.
 
-    /clock ticks behind a recording's messages, so stamps may be ahead of it, but not by as much as the budget.
+    With `sim_time` the node's clock is /clock, which ticks behind a recording's messages: their stamps may be ahead of
+    it, but not by as much as the budget.
     """
     if latency.count == 0:
         return Judgement(Level.STALE, "No latency has been measured yet.")
     if latency.p50 < -budget_ms:
-        return Judgement(
-            Level.WARN,
-            f"The stamps are {-latency.p50:.1f} ms ahead of the node's clock: bring the cameras' clock and it"
-            " together, or set use_sim_time for a recording.",
-        )
+        cure = "bring the cameras' clock and it together, or set use_sim_time for a recording"
+        if sim_time:
+            cure = "it follows /clock, which is not of the recording that the cameras' frames are of"
+        return Judgement(Level.WARN, f"The stamps are {-latency.p50:.1f} ms ahead of the node's clock: {cure}.")
     if latency.p99 > budget_ms:
         return Judgement(Level.WARN, f"Latency p99 is {latency.p99:.1f} ms, over the budget of {budget_ms:.1f} ms.")
     return Judgement(Level.OK, f"Latency p99 is {latency.p99:.1f} ms.")

@@ -54,8 +54,8 @@ def pairs_settle(node: fusion_node.FusionNode, published: int, failed: int) -> b
     return False
 
 
-def status(node: fusion_node.FusionNode, name: str) -> tuple[int, str, dict[str, str]]:
-    array = node._monitor.collect(node._look(time.time_ns())).array
+def status(node: fusion_node.FusionNode, name: str, now_ns: int | None = None) -> tuple[int, str, dict[str, str]]:
+    array = node._monitor.collect(node._look(time.time_ns() if now_ns is None else now_ns)).array
     (status,) = (status for status in array.status if status.name == f"/fusion: {name}")
     return status.level[0], status.message, {pair.key: pair.value for pair in status.values}
 
@@ -170,6 +170,19 @@ def test_a_camera_info_of_another_size_is_left_out_and_counted(node) -> None:
     fuse_pair(node, 4)
     assert pairs_settle(node, published=4, failed=0)
     assert status(node, "rgb camera")[2]["camera_info_mismatches"] == "2"
+
+
+def test_a_clock_that_does_not_come_is_said(node) -> None:
+    fusion_node.start(node)
+    assert "/clock" not in status(node, "frames", now_ns=0)[1]
+    assert node.set_parameters([Parameter("use_sim_time", value=True)])[0].successful
+    assert "/clock" not in status(node, "frames", now_ns=0)[1]  # the player may be about to start
+    node._active_since_ns -= 6 * NS_PER_S
+    assert status(node, "frames", now_ns=0)[:2] == (
+        Level.WARN,
+        "use_sim_time is set and no /clock comes; play the recording with --clock.",
+    )
+    assert "/clock" not in status(node, "frames", now_ns=1)[1]
 
 
 def test_a_transition_that_fails_in_an_unforeseen_way_says_why(node, monkeypatch) -> None:

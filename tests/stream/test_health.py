@@ -53,6 +53,7 @@ def test_stamps_ahead_of_the_node_s_clock_are_no_good_latency() -> None:
     ahead = Percentiles(p50=-3_600_000.0, p95=-1.0, p99=-1.0, max=-1.0, count=9)
     level, message = judge_latency(ahead, 150.0)
     assert (level, "3600000.0 ms ahead" in message) == (Level.WARN, True)
+    assert "use_sim_time" not in judge_latency(ahead, 150.0, sim_time=True).message
     behind_by_a_tick = Percentiles(p50=-8.0, p95=2.0, p99=5.0, max=5.0, count=9)
     assert judge_latency(behind_by_a_tick, 150.0).level is Level.OK
 
