@@ -95,12 +95,12 @@ setup(
     entry_points={
         "console_scripts": [
             "refinefuse = refinefuse_ros.commands.cli:main",
-            "fusion_node = refinefuse_ros.nodes.fusion_node:main",
-            "camera_player = refinefuse_ros.nodes.camera_player:main",
-            "faulty_camera = refinefuse_ros.nodes.faulty_camera:main",
-            "bag_player = refinefuse_ros.nodes.bag_player:main",
-            "bag_recorder = refinefuse_ros.nodes.bag_recorder:main",
-            "recorder = refinefuse_ros.nodes.recorder:main",
+            "fusion_node = refinefuse_ros.nodes.programs:fusion_node",
+            "camera_player = refinefuse_ros.nodes.programs:camera_player",
+            "faulty_camera = refinefuse_ros.nodes.programs:faulty_camera",
+            "bag_player = refinefuse_ros.nodes.programs:bag_player",
+            "bag_recorder = refinefuse_ros.nodes.programs:bag_recorder",
+            "recorder = refinefuse_ros.nodes.programs:recorder",
         ]
     },
 )
