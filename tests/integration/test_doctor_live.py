@@ -28,11 +28,11 @@ def test_what_is_wrong_with_a_running_system_is_found(rig, tmp_path, monkeypatch
         rig.node.destroy_publisher(rig.publishers.pop(publisher))
     with monkeypatch.context() as patched:
         patched.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
-        rig.start("faulty_camera", camera="thermal", rate_hz=10.0)
+        rig.start("faulty_camera", camera="thermal", rate_hz=30.0)  # most images are lost, and some must come
     assert rig.spin_until(lambda: "No frame of the rgb camera" in rig.output()), rig.output()
     assert rig.spin_until(lambda: rig.levels.get("/fusion: thermal camera") == 0), rig.output()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(rig.domain))
-    status = main(["doctor", "--live", "--seconds", "3", "--json"])
+    status = main(["doctor", "--live", "--seconds", "6", "--json"])
     captured = capsys.readouterr()
     findings = json.loads(captured.out)["findings"]
     said = {(one["subject"], one["verdict"]): one["sentence"] for one in findings}
@@ -42,7 +42,8 @@ def test_what_is_wrong_with_a_running_system_is_found(rig, tmp_path, monkeypatch
     assert said["/rgb/image_raw", "broken"] == "nobody publishes it."
     assert said["/thermal/image_raw", "fine"].startswith("/faulty_camera sends 640x480 mono16 at ")
     assert "start it with FASTRTPS_DEFAULT_PROFILES_FILE=" in said["/thermal/image_raw", "less"]
-    assert "No frame of the rgb camera" in said["/fusion rgb camera", "less"]
+    (rgb_camera,) = (sentence for (subject, _), sentence in said.items() if subject == "/fusion rgb camera")
+    assert "No frame of the rgb camera" in rgb_camera  # its level is thermal's too, of which little comes
 
 
 def test_nobody_there(rig, monkeypatch, capsys) -> None:
