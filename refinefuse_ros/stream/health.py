@@ -7,10 +7,14 @@ import math
 import threading
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.timing import NS_PER_MS, Percentiles, RateMeter
+
+
+# A camera of which nothing came for so long is not one that starts late: its topic's name is wrong, or it is not there.
+NEVER_CAME_MS: Final = 10_000.0
 
 
 class Level(IntEnum):
@@ -219,4 +223,5 @@ def judge_camera(
     if not other.live:
         return Judgement(Level.ERROR, f"{missing}, and the {stream.other} camera is missing too.")
     consequence = f"the {stream.other} camera is passed through" if passthrough else "nothing is published"
-    return Judgement(Level.WARN, f"{missing}; {consequence}.")
+    never_came = not (camera.ever_received or camera.sends) and watched_ms > NEVER_CAME_MS
+    return Judgement(Level.ERROR if never_came else Level.WARN, f"{missing}; {consequence}.")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,16 @@ def test_camera(stream: Stream, camera: CameraReading, other: CameraReading, lev
     assert judgement.level is level
     assert stream.value in judgement.message
     assert "nan" not in judgement.message
+
+
+def test_a_camera_that_never_came_is_a_mistake_and_no_pause() -> None:
+    def level(camera: CameraReading, watched_ms: float) -> Level:
+        cameras = {Stream.THERMAL: camera, Stream.RGB: LIVE}
+        return judge_camera(Stream.THERMAL, cameras, passthrough=True, watched_ms=watched_ms).level
+
+    assert [level(NEVER, watched_ms) for watched_ms in (2000.0, 9000.0, 11_000.0)] == [Level.WARN] * 2 + [Level.ERROR]
+    assert level(GONE, 60_000.0) is Level.WARN  # it is there, and was unplugged
+    assert level(replace(NEVER, sends=True), 60_000.0) is Level.WARN  # it is there, and its frames are refused
 
 
 def test_missing_camera_says_what_is_published() -> None:
