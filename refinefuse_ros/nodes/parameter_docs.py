@@ -27,7 +27,7 @@ Made by `make docs` from the nodes' own tables. Live parameters take effect when
 is refused with a sentence.
 
 Quality of service of every topic can be overridden at start by ROS's own parameters
-`qos_overrides.<topic>.subscription.{reliability,history,depth}` (`publisher` for the fused topics).
+`qos_overrides.<topic>.subscription.{reliability,durability,history,depth}` (`publisher` for the fused topics).
 """
 
 
