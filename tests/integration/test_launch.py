@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""`ros2 launch`, from a workspace the package is installed in: a replay's verdict, a clean end, and failures."""
+"""`ros2 launch`, from a workspace the package is installed in: verdicts, clean ends, failures, a robot's bringup."""
 
 from __future__ import annotations
 
@@ -139,6 +139,23 @@ def test_a_node_that_is_killed_ends_no_bringup_and_comes_back(tmp_path: Path) ->
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=20)
     assert "[robot-1]: sending signal 'SIGINT'" in said  # it was there until then
+
+
+@pytest.mark.parametrize("language", ["python", "xml"])
+def test_the_documented_bringup_gives_the_node_the_robots_topics(tmp_path: Path, language: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "bringup.md").read_text()
+    (example,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    bringup = tmp_path / f"bringup.launch.{ {'python': 'py', 'xml': 'xml'}[language] }"
+    bringup.write_text(example)
+    process = launch_file(tmp_path, str(bringup))
+    try:
+        (said,) = itertools.islice((line for line in process.stdout if "subscribed:" in line), 1)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert "[front.fusion]" in said
+    assert "/boson/image_raw (/boson/camera_info), /camera/color/image_raw (/camera/color/camera_info)" in said
+    assert "publishing /front/fused/image_raw" in said
 
 
 def started(process: subprocess.Popen[str], name: str) -> int:
