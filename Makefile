@@ -11,7 +11,7 @@ demo: $(VENV)/.installed-runtime  ## two synthetic cameras, the fusion node and 
 test: $(VENV)/.installed-dev  ## lint and the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 	$(BIN)/python .ci/instruction_sets.py
 
 test-gpu: $(VENV)/.installed-gpu  ## what an NVIDIA GPU must show; the report is out/gpu/report.md

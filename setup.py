@@ -43,6 +43,7 @@ TENSORRT_RTX = [
 TEST = [
     "pytest>=8,<10",
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",
     "hypothesis>=6.100,<7",
 ]
 # What `make test-gpu` runs with; torch_tensorrt comes from NVIDIA and is tested where it is installed.

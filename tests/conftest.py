@@ -1,5 +1,6 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""For all tests: no example has a deadline, for a shared machine may stall any; Ctrl-C is heard; a source of pairs."""
+"""For all tests: no example has a deadline, for a shared machine may stall any; Ctrl-C is heard; what may run
+at once; a source of pairs."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,6 +25,8 @@ with suppress(ModuleNotFoundError):
 NOT_WITH_ROS = frozenset(
     ("hypothesis", "lightning", "nncf", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 )
+# What the tests in these folders start would hear each other.
+OVER_DDS = frozenset(("integration", "nodes"))
 # A shell starts what runs in the background deaf to it, and all its children too: those that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -35,6 +39,15 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     if missing in NOT_WITH_ROS:
         report.outcome = "skipped"
         report.longrepr = (str(collector.path), 0, f"Skipped: needs {missing}, which is not installed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In two processes at once (pytest-xdist): what talks over DDS one after the other in one, the rest by file."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        item.add_marker(pytest.mark.xdist_group("dds" if room in OVER_DDS else str(item.path)))
 
 
 def _missing_module(error: BaseException | None) -> str:

@@ -82,6 +82,11 @@ class OpenVinoEngine(Engine):
                 f" available devices: {', '.join(core.available_devices)}."
             ) from error
         built = _built_precision(compiled)
+        if built != precision and quantized:
+            raise EngineError(
+                f"OpenVINO computes nothing of {path.name} in int8 on {device_name}, but in {built};"
+                " use the model that it was quantised from, which is as fast there and exact."
+            )
         if built != precision:
             raise EngineError(
                 f"OpenVINO built {path.name} in {built} on {device_name} although {precision} was asked for;"

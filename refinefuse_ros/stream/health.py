@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.timing import NS_PER_MS, Percentiles, RateMeter
 
-
 # A camera of which nothing came for so long is not one that starts late: its topic's name is wrong, or it is not there.
 NEVER_CAME_MS: Final = 10_000.0
 
