@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from refinefuse_ros.alignment.placing import PlacedThermal, Placer
+from refinefuse_ros.alignment.watching import AlignmentWatch
 from refinefuse_ros.engine.base import MINIMUM_SIDE_PX
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.colour import check_visible, join_luma, split_luma, to_grey
@@ -80,6 +81,7 @@ class FusionPipeline:
         normalizer: of the thermal frames.
         steadier: averages noise over the frames of one stream; None leaves each frame as it was fused.
         presenter: gives the fused plane its colours; natural ones where none is given.
+        watch: is shown each pair as it lies; None where nobody watches.
         half: whether the engine works at half the size; images of which it could not are fused whole.
     """
 
@@ -97,6 +99,7 @@ class FusionPipeline:
         self._placer = placer or Placer()
         self.steadier = steadier
         self.presenter = presenter or Presenter()
+        self.watch: AlignmentWatch | None = None
         self.half = False
         self.stages = stages or StageTimes()
         self._engine = engine
@@ -121,6 +124,8 @@ class FusionPipeline:
         measure = self.stages.measure
         with measure("split"):
             luma, chroma = split_luma(rgb.pixels, rgb.encoding)
+        if self.watch:
+            self.watch.show(thermal, luma)
         start_ns = time.perf_counter_ns()
         fused_luma = self._fuse_luma(thermal.plane, luma)
         engine_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS

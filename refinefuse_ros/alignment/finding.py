@@ -118,37 +118,67 @@ def find_homography(thermal: Sequence[np.ndarray], rgb: Sequence[np.ndarray]) ->
     )
 
 
-def measure_error(placed: Sequence[PlacedThermal], rgb: Sequence[np.ndarray]) -> float:
+@dataclass(frozen=True)
+class Effort:
+    """How closely an alignment is measured, in pixels of RGB pictures whose longer side is `side_px`.
+
+    Attributes:
+        side_px: RGB pictures that are larger are made smaller to this.
+        block_px, step_px: the blocks that are matched, and how far apart they lie.
+        reach_px: how far off a block may be to be found.
+        least_blocks: fewer that agree tell nothing.
+    """
+
+    side_px: int
+    block_px: int
+    step_px: int
+    reach_px: int
+    least_blocks: int
+
+
+THOROUGH: Final = Effort(_WORKING_SIDE_PX, _FULL_BLOCK_PX, _FULL_STEP_PX, _REACH_MEASURED_PX, _LEAST_BLOCKS)
+"""To a fraction of a pixel, from several moments: some seconds."""
+QUICK: Final = Effort(side_px=160, block_px=32, step_px=16, reach_px=20, least_blocks=10)
+"""To some pixels of 640, from one moment: some hundredths of a second; and an eighth of the side is in reach."""
+
+
+def measure_error(placed: Sequence[PlacedThermal], rgb: Sequence[np.ndarray], effort: Effort = THOROUGH) -> float:
     """How far thermal, as it is placed, lies from where it belongs: root mean square over the picture, RGB pixels.
 
     Args:
         placed: thermal of the moments, at the RGB images' size.
         rgb: (H, W) uint8 luma of the same moments.
+        effort: how closely to look.
 
     Raises:
         NotFoundError: the pictures do not tell.
     """
-    size = rgb[0].shape[1::-1]
-    shrink = min(1.0, _WORKING_SIDE_PX / max(size))
-    small = [
-        tuple(resized(plane, shrink) for plane in planes)
-        for planes in zip((item.plane for item in placed), rgb, strict=True)
-    ]
-    weight = placed[0].weight
-    seen = None if weight is None else cv2.resize(weight, small[0][0].shape[1::-1]).clip(0, 1)
+    seen = placed[0].weight
+    part = (slice(None), slice(None)) if seen is None else _bounds(seen)
+    planes = [(item.plane[part], luma[part]) for item, luma in zip(placed, rgb, strict=True)]
+    shrink = min(1.0, effort.side_px / max(planes[0][1].shape))
+    small = [(resized(thermal, shrink), resized(luma, shrink)) for thermal, luma in planes]
+    if seen is not None:
+        seen = cv2.resize(seen[part], small[0][0].shape[1::-1]).clip(0, 1)
     pictures = Pictures(
         [grey_of(thermal) for thermal, _ in small], [luma.astype(np.float32) for _, luma in small], 1, seen
     )
-    matches = pictures.match(np.eye(3), _FULL_BLOCK_PX, _FULL_STEP_PX, _REACH_MEASURED_PX)
+    matches = pictures.match(np.eye(3), effort.block_px, effort.step_px, effort.reach_px)
     matrix, agreed = _consensus("affine", matches, np.eye(3), 2 * _TOLERANCE_PX)
-    if matrix is None or agreed.sum() < _LEAST_BLOCKS or agreed.sum() < _LEAST_SHARE * matches.tried:
+    if matrix is None or agreed.sum() < effort.least_blocks or agreed.sum() < _LEAST_SHARE * matches.tried:
         raise NotFoundError(
             f"The error of the alignment cannot be told: only {agreed.sum()} of {matches.tried} places in the two"
-            f" pictures agree on it, because it is over {_REACH_MEASURED_PX / shrink:.0f} px or because there is too"
+            f" pictures agree on it, because it is over {effort.reach_px / shrink:.0f} px or because there is too"
             f" little that both cameras see; {_ADVICE}, or calibrate again."
         )
     off = apply(matrix, matches.thermal[agreed]) - matches.thermal[agreed]
     return float(np.sqrt((off**2).sum(axis=1).mean())) / shrink
+
+
+def _bounds(weight: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns in which thermal counts."""
+    x, y, width, height = cv2.boundingRect(weight)
+    return slice(y, y + height), slice(x, x + width)
 
 
 class _Solver:

@@ -1,8 +1,9 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""What the fusion node measures of itself, and how it stands in /diagnostics: six statuses of numbers."""
+"""What the fusion node measures of itself, and how it stands in /diagnostics: seven statuses of numbers."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from refinefuse_ros.alignment.watching import LEAST_TOLD, AlignmentReading
 from refinefuse_ros.engine.host import EngineHost
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
 from refinefuse_ros.stream.advice import LedgerWindow, judge_frames, refusal_of_late
@@ -18,6 +20,7 @@ from refinefuse_ros.stream.health import (
     CameraHealth,
     Judgement,
     Level,
+    judge_alignment,
     judge_camera,
     judge_engine,
     judge_latency,
@@ -35,7 +38,7 @@ Judged = tuple[Judgement, dict[str, Any]]
 
 # What is logged of the statuses, and how many collections in a row it must be bad before. The engine's host says itself
 # what becomes of it.
-PATIENCE: Final = {"rate": 5, "latency": 5, "frames": 1, "thermal camera": 1, "rgb camera": 1}
+PATIENCE: Final = {"rate": 5, "latency": 5, "frames": 1, "alignment": 5, "thermal camera": 1, "rgb camera": 1}
 
 # A player may start so much later than the node that follows its /clock.
 CLOCK_PATIENCE_MS: Final = 5000.0
@@ -68,6 +71,7 @@ class Look:
         watched: whether fused images are wanted.
         faults: of a camera, what seems wrong though its frames are used, as a clause.
         reduced_to: what the governor lets run instead of what was configured; empty where it does not.
+        alignment: how well thermal lies on RGB.
     """
 
     now_ns: int
@@ -80,6 +84,7 @@ class Look:
     watched: bool
     faults: Mapping[Stream, str]
     reduced_to: str
+    alignment: AlignmentReading
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ class FusionDiagnostics:
         self._latency_beside_engine.add(latency_beside_engine_ms)
 
     def collect(self, look: Look) -> Collected:
-        """The six statuses; the header's stamp is left to the caller."""
+        """The seven statuses; the header's stamp is left to the caller."""
         snapshot = self.ledger.snapshot()
         self._window.add(look.now_ns, snapshot)
         judged = {
@@ -161,6 +166,7 @@ class FusionDiagnostics:
             "latency": self._latencies(look),
             "frames": self._frames(look, snapshot),
             "engine": self._engine_state(look),
+            "alignment": self._alignment(look),
             **{f"{stream} camera": self._camera(look, stream) for stream in Stream},
         }
         statuses = [status(self._node_name, name, *found) for name, found in judged.items()]
@@ -226,6 +232,15 @@ class FusionDiagnostics:
             "build_time_s": build.seconds,
         }
         return judgement, values
+
+    @staticmethod
+    def _alignment(look: Look) -> Judged:
+        reading, settings = look.alignment, look.parameters.alignment
+        judgement = judge_alignment(
+            reading.error_px, reading.moments, LEAST_TOLD, settings.max_error_px, bool(settings.file)
+        )
+        known = {} if math.isnan(reading.error_px) else {"alignment_error_px": reading.error_px}
+        return judgement, known | {"alignment_file": settings.file}
 
     def _camera(self, look: Look, stream: Stream) -> Judged:
         cameras = {one: health.read(look.now_ns) for one, health in self._cameras.items()}

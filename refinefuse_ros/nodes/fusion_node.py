@@ -23,6 +23,7 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
 from refinefuse_ros.alignment.placing import Placer
+from refinefuse_ros.alignment.watching import AlignmentWatch
 from refinefuse_ros.engine.building import BuildStoppedError
 from refinefuse_ros.engine.calls import CallAbandonedError
 from refinefuse_ros.engine.host import EngineHost
@@ -89,6 +90,7 @@ class FusionNode(LifecycleNode):
             self.get_logger().warning(sentence)
         self._settings = self._declared.read()
         self._engine: EngineHost | None = None
+        self._watch: AlignmentWatch | None = None
         self._worker: threading.Thread | None = None
         self._timers: list[Timer] = []
         self._outputs: FusedOutputs | None = None
@@ -132,6 +134,8 @@ class FusionNode(LifecycleNode):
             Presenter(settings.fused.style),
             placer,
         )
+        self._watch = AlignmentWatch()
+        self._pipeline.watch = self._watch if settings.alignment.max_error_px else None
         self._quality = GovernedQuality(settings.model, self._engine, self._pipeline)
         return TransitionCallbackReturn.SUCCESS
 
@@ -210,6 +214,9 @@ class FusionNode(LifecycleNode):
         if self._diagnostics_publisher is not None:
             self.destroy_lifecycle_publisher(self._diagnostics_publisher)
             self._diagnostics_publisher = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -427,6 +434,7 @@ class FusionNode(LifecycleNode):
             watched=self._wanted,
             faults=faults,
             reduced_to=str(self._quality.now) if self._quality.is_reduced else "",
+            alignment=self._watch.read(),
         )
 
     def _tell(self, subject: str, judgement: Judgement) -> None:
@@ -464,6 +472,7 @@ class FusionNode(LifecycleNode):
         self._pairing.reconfigure(self._settings.sync.settings())
         self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization_config())
         self._pipeline.presenter = Presenter(self._settings.fused.style)
+        self._pipeline.watch = self._watch if self._settings.alignment.max_error_px else None
 
 
 def start(node: FusionNode) -> None:

@@ -306,6 +306,14 @@ class AlignmentParameters:
         "",
         "YAML file of refinefuse calibrate: how thermal lies in the RGB image; without one it is stretched onto it.",
     )
+    max_error_px: float = parameter(
+        10.0,
+        "Thermal that lies further than this beside RGB, as measured of the live pictures, is a warning; 0 does not"
+        " measure.",
+        unit="px",
+        between=(0.0, 1000.0),
+        live=True,
+    )
 
     def read(self) -> Alignment | None:
         """Raises AlignmentError where the file cannot be used."""

@@ -184,6 +184,36 @@ def judge_engine(
     return Judgement(Level.OK, f"The {backend} engine runs.")
 
 
+def judge_alignment(error_px: float, moments: int, enough: int, max_error_px: float, calibrated: bool) -> Judgement:
+    """Status `alignment`.
+
+    Args:
+        error_px: how far thermal lies from where it belongs, RGB pixels; NaN where the pictures do not tell.
+        moments: how many pairs were looked at of late.
+        enough: how many it takes.
+        max_error_px: `alignment.max_error_px`; 0 looks at none.
+        calibrated: whether there is an alignment file.
+    """
+    if not max_error_px:
+        return Judgement(Level.OK, "How well thermal lies on RGB is not watched.")
+    if math.isnan(error_px):
+        why = "the cameras see too little in common, or not the same part of the scene"
+        if moments < enough:
+            why = f"{moments} pairs were looked at of late, of {enough} that it takes"
+        return Judgement(Level.STALE, f"How well thermal lies on RGB cannot be told: {why}.")
+    if error_px <= max_error_px:
+        return Judgement(Level.OK, f"Thermal lies {error_px:.1f} px beside RGB.")
+    cure = (
+        "the cameras have moved since they were calibrated; run refinefuse calibrate again"
+        if calibrated
+        else "record both cameras, run refinefuse calibrate, and set alignment.file"
+    )
+    return Judgement(
+        Level.WARN,
+        f"Thermal lies {error_px:.0f} px beside RGB, over the {max_error_px:.0f} px that are allowed: {cure}.",
+    )
+
+
 def judge_camera(
     stream: Stream,
     cameras: dict[Stream, CameraReading],

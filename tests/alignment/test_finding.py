@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,24 +18,8 @@ from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.video import VideoReader
 
 SIZE = ImageSize(320, 240)
+Scene = Callable[..., tuple[list[np.ndarray], list[np.ndarray]]]
 M2VD = Path(__file__).resolve().parents[3] / "shared" / "data" / "m2vd"
-
-
-def scene(seed: int, count: int = 2) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Pictures of boxes that thermal sees with other brightnesses, each second one inverted, and its own noise."""
-    random = np.random.default_rng(seed)
-    thermal, rgb = [], []
-    for _ in range(count):
-        cold, bright = (np.full((SIZE.height, SIZE.width), level, np.float32) for level in (90, 120))
-        for _ in range(60):
-            box = cv2.boxPoints(
-                (random.uniform((0, 0), SIZE), random.uniform(12, 70, 2), random.uniform(0, 180))
-            ).astype(np.int32)
-            cv2.fillPoly(cold, [box], float(random.uniform(20, 235)))
-            cv2.fillPoly(bright, [box], float(random.uniform(20, 235)))
-        thermal.append(np.clip(cv2.GaussianBlur(cold, (0, 0), 1) + random.normal(0, 3, cold.shape), 0, 255))
-        rgb.append(np.clip(bright + random.normal(0, 3, cold.shape), 0, 255).astype(np.uint8))
-    return thermal, rgb
 
 
 def seen_by(thermal: list[np.ndarray], matrix: np.ndarray) -> list[np.ndarray]:
@@ -57,7 +42,7 @@ def tilted(size: ImageSize, angle_deg: float, scale: float, shift: tuple[float, 
     return np.array([[1, 0, 0], [0, 1, 0], [4e-5, -3e-5, 1]]) @ turned
 
 
-def test_a_turned_scaled_shifted_and_tilted_thermal_camera_is_found_and_then_measured() -> None:
+def test_a_turned_scaled_shifted_and_tilted_thermal_camera_is_found_and_then_measured(scene: Scene) -> None:
     matrix = tilted(SIZE, 6.0, 0.85, (11.0, -8.0))
     thermal, rgb = scene(1)
     found = find_homography(seen_by(thermal, matrix), rgb)
@@ -74,7 +59,7 @@ def test_a_turned_scaled_shifted_and_tilted_thermal_camera_is_found_and_then_mea
     assert errors[1] == pytest.approx(6.0, abs=1.0)
 
 
-def test_pictures_that_have_nothing_in_common_are_refused_with_what_to_record() -> None:
+def test_pictures_that_have_nothing_in_common_are_refused_with_what_to_record(scene: Scene) -> None:
     thermal, _ = scene(3)
     _, rgb = scene(4)
     with pytest.raises(NotFoundError, match=r"places in the two pictures agree.*record a scene with edges"):
@@ -82,7 +67,7 @@ def test_pictures_that_have_nothing_in_common_are_refused_with_what_to_record() 
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_a_black_or_saturated_picture_is_named(level: int) -> None:
+def test_a_black_or_saturated_picture_is_named(scene: Scene, level: int) -> None:
     thermal, rgb = scene(5, 1)
     flat = [np.full_like(rgb[0], level)]
     with pytest.raises(NotFoundError, match="the thermal pictures are of one value"):

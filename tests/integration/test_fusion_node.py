@@ -135,8 +135,8 @@ def test_diagnostics_hold_every_value_of_the_contract(rig) -> None:
         publish_pair(rig, index)
         rig.spin_for(0.03)
     assert rig.spin_until(lambda: settled(rig), 5), rig.statuses
-    assert {"/fusion: rate", "/fusion: latency", "/fusion: frames", "/fusion: engine", "/fusion: thermal camera",
-            "/fusion: rgb camera"} <= rig.statuses.keys()  # fmt: skip
+    assert {"/fusion: rate", "/fusion: latency", "/fusion: frames", "/fusion: engine", "/fusion: alignment",
+            "/fusion: thermal camera", "/fusion: rgb camera"} <= rig.statuses.keys()  # fmt: skip
     latency = rig.statuses["/fusion: latency"]
     for name in (
         "latency_ms_p50",

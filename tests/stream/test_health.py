@@ -13,6 +13,7 @@ from refinefuse_ros.stream.health import (
     CameraReading,
     Judgement,
     Level,
+    judge_alignment,
     judge_camera,
     judge_engine,
     judge_latency,
@@ -107,6 +108,23 @@ def test_camera(stream: Stream, camera: CameraReading, other: CameraReading, lev
     assert judgement.level is level
     assert stream.value in judgement.message
     assert "nan" not in judgement.message
+
+
+def test_alignment() -> None:
+    def judged(error_px: float, moments: int = 5, max_error_px: float = 10.0, calibrated: bool = False) -> Judgement:
+        judgement = judge_alignment(error_px, moments, 3, max_error_px, calibrated)
+        assert judgement.message[0].isupper()
+        assert judgement.message.endswith(".")
+        return judgement
+
+    assert judged(4.0) == (Level.OK, "Thermal lies 4.0 px beside RGB.")
+    assert judged(math.nan).level is Level.STALE
+    assert "2 pairs were looked at of late, of 3" in judged(math.nan, moments=2).message
+    assert "too little in common" in judged(math.nan).message
+    level, message = judged(40.0)
+    assert (level, "40 px" in message, "set alignment.file" in message) == (Level.WARN, True, True)
+    assert "have moved since they were calibrated" in judged(40.0, calibrated=True).message
+    assert judged(40.0, max_error_px=0.0).level is Level.OK
 
 
 def test_a_camera_that_never_came_is_a_mistake_and_no_pause() -> None:

@@ -1,0 +1,112 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""How well thermal lies on RGB while they are fused: measured now and then of the live pictures, beside their way."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import median
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from refinefuse_ros.alignment.finding import QUICK, NotFoundError, measure_error
+from refinefuse_ros.alignment.placing import PlacedThermal
+
+# Between measurements: as long as keeps them below this share of the time, within bounds.
+_SHARE: Final = 0.05
+_SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 1.0, 3.0
+# A reading is the median of so many measurements, of which so many must have told something.
+_KEPT: Final = 5
+LEAST_TOLD: Final = 3
+# Older ones say nothing of the cameras now.
+_LONGEST_S: Final = 20.0
+_NICENESS: Final = 10
+
+
+@dataclass(frozen=True)
+class AlignmentReading:
+    """How well thermal lies on RGB.
+
+    Attributes:
+        error_px: root mean square over the picture, RGB pixels; NaN where the pictures do not tell.
+        moments: how many were looked at of late; 0 where none was.
+    """
+
+    error_px: float = math.nan
+    moments: int = 0
+
+
+class _Measured(NamedTuple):
+    """When, by the monotonic clock in s, and what: RGB pixels, NaN where it could not be told."""
+
+    at_s: float
+    error_px: float
+
+
+class AlignmentWatch:
+    """Measures the pairs that it is shown in a thread of its own, one at a time and at most one a second. Thread-safe.
+
+    Each takes some hundredths of a second; where it takes longer they are rarer.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._shown: tuple[PlacedThermal, np.ndarray] | None = None
+        self._due_s = 0.0
+        self._closed = False
+        self._measured: deque[_Measured] = deque(maxlen=_KEPT)
+        self._thread = threading.Thread(target=self._work, name="alignment watch", daemon=True)
+        self._thread.start()
+
+    def show(self, placed: PlacedThermal, luma: np.ndarray) -> None:
+        """Show it a pair, (H, W) uint8 both, which nobody may write to any more; it never waits."""
+        with self._changed:
+            if self._shown is None and time.monotonic() >= self._due_s:
+                self._shown = placed, luma
+                self._changed.notify()
+
+    def read(self) -> AlignmentReading:
+        """How it is now."""
+        with self._changed:
+            since_s = time.monotonic() - _LONGEST_S
+            recent = [one.error_px for one in self._measured if one.at_s >= since_s]
+        told = [error for error in recent if not math.isnan(error)]
+        return AlignmentReading(median(told) if len(told) >= LEAST_TOLD else math.nan, len(recent))
+
+    def close(self) -> None:
+        """End the thread; a measurement that has begun is ended first."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        with suppress(OSError):  # a thread is a process to Linux's scheduler, and fusing comes before watching
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._shown or self._closed)
+                if self._closed:
+                    return
+                placed, luma = self._shown
+            start_s = time.perf_counter()
+            error_px = _error_px(placed, luma)
+            took_s = time.perf_counter() - start_s
+            with self._changed:
+                now_s = time.monotonic()
+                self._measured.append(_Measured(now_s, error_px))
+                self._due_s = now_s + min(max(took_s / _SHARE, _SHORTEST_PERIOD_S), _LONGEST_PERIOD_S)
+                self._shown = None
+
+
+def _error_px(placed: PlacedThermal, luma: np.ndarray) -> float:
+    try:
+        return measure_error([placed], [luma], QUICK)
+    except NotFoundError:
+        return math.nan

@@ -1,0 +1,90 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""How well thermal lies on RGB is measured beside the frames' way, and told only where the pictures tell it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse_ros.alignment import watching
+from refinefuse_ros.alignment.placing import PlacedThermal
+from refinefuse_ros.alignment.watching import AlignmentReading, AlignmentWatch
+
+Scene = Callable[..., tuple[list[np.ndarray], list[np.ndarray]]]
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[AlignmentWatch]:
+    """One that measures all that it is shown."""
+    monkeypatch.setattr(watching, "_LONGEST_PERIOD_S", 0.0)
+    watch = AlignmentWatch()
+    yield watch
+    watch.close()
+
+
+def measured(watch: AlignmentWatch, pairs: list[tuple[PlacedThermal, np.ndarray]]) -> AlignmentReading:
+    """The reading after each of the pairs was taken."""
+    for count, pair in enumerate(pairs, start=1):
+        deadline_s = time.monotonic() + 30
+        while watch.read().moments < count and time.monotonic() < deadline_s:
+            watch.show(*pair)
+            time.sleep(0.002)
+    return watch.read()
+
+
+def moments(scene: Scene, off_px: float, count: int = 3) -> list[tuple[PlacedThermal, np.ndarray]]:
+    """Pairs in which thermal lies so far to the right of where it belongs."""
+    thermal, rgb = scene(5, count)
+    move = np.array([[1, 0, off_px], [0, 1, 0]])
+    placed = [
+        cv2.warpAffine(plane, move, plane.shape[::-1], borderMode=cv2.BORDER_REFLECT).astype(np.uint8)
+        for plane in thermal
+    ]
+    return [(PlacedThermal(plane), luma) for plane, luma in zip(placed, rgb, strict=True)]
+
+
+@pytest.mark.parametrize("off_px", [0.0, 12.0, 32.0])
+def test_it_says_how_far_thermal_lies_beside_rgb(watch: AlignmentWatch, scene: Scene, off_px: float) -> None:
+    reading = measured(watch, moments(scene, off_px))
+    assert reading.moments == 3
+    assert reading.error_px == pytest.approx(off_px, abs=2.0)
+
+
+def test_one_moment_is_not_believed(watch: AlignmentWatch, scene: Scene) -> None:
+    reading = measured(watch, moments(scene, 0.0, count=1))
+    assert (reading.moments, math.isnan(reading.error_px)) == (1, True)
+
+
+def test_pictures_that_have_nothing_in_common_tell_nothing(watch: AlignmentWatch, scene: Scene) -> None:
+    thermal, _ = scene(5, 3)
+    _, rgb = scene(6, 3)
+    pairs = [(PlacedThermal(plane.astype(np.uint8)), luma) for plane, luma in zip(thermal, rgb, strict=True)]
+    flat = np.zeros_like(rgb[0])
+    reading = measured(watch, [*pairs, (PlacedThermal(flat), flat)])
+    assert (reading.moments, math.isnan(reading.error_px)) == (4, True)
+
+
+def test_where_thermal_sees_a_part_only_that_part_is_looked_at(watch: AlignmentWatch, scene: Scene) -> None:
+    pairs = []
+    for placed, luma in moments(scene, 6.0):
+        weight = np.zeros_like(luma)
+        weight[50:190, 60:260] = 255
+        pairs.append((PlacedThermal(np.where(weight > 0, placed.plane, 0).astype(np.uint8), weight), luma))
+    assert measured(watch, pairs).error_px == pytest.approx(6.0, abs=1.5)
+
+
+def test_it_looks_at_one_pair_a_second_and_delays_none(scene: Scene) -> None:
+    watch = AlignmentWatch()
+    try:
+        pairs = moments(scene, 0.0)
+        measured(watch, pairs[:1])
+        for _ in range(50):
+            watch.show(*pairs[1])
+        assert watch.read().moments == 1
+    finally:
+        watch.close()
