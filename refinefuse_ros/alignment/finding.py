@@ -136,6 +136,8 @@ class Effort:
     least_blocks: int
 
 
+NOTED_ERROR_PX: Final = 10.0
+"""From here on thermal that lies beside RGB is said, unless told otherwise: RGB pixels."""
 THOROUGH: Final = Effort(_WORKING_SIDE_PX, _FULL_BLOCK_PX, _FULL_STEP_PX, _REACH_MEASURED_PX, _LEAST_BLOCKS)
 """To a fraction of a pixel, from several moments: some seconds."""
 QUICK: Final = Effort(side_px=160, block_px=32, step_px=16, reach_px=20, least_blocks=10)

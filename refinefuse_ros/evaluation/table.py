@@ -28,6 +28,8 @@ def print_verdict(verdict: Verdict) -> None:
     else:
         _add_means(table, verdict.comparable())
     Console().print(table)
+    if verdict.alignment.fault:
+        print(verdict.alignment.fault)
     if verdict.detection:
         _print_detection(verdict.detection)
     if verdict.recording:

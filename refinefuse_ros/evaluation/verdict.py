@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from refinefuse_ros.alignment.finding import NOTED_ERROR_PX
 from refinefuse_ros.evaluation.detection.scoring import Detection
 from refinefuse_ros.evaluation.motion import MotionNumbers
 from refinefuse_ros.evaluation.recording import Recording
@@ -101,6 +102,32 @@ class SourceNumbers:
 
 
 @dataclass(frozen=True)
+class AlignmentNumbers:
+    """How far thermal lies from where it belongs in the RGB pictures.
+
+    Attributes:
+        error_px: root mean square over the picture, the median of those that tell, RGB pixels; None where none does.
+        told: how many do.
+        looked_at: of so many.
+    """
+
+    error_px: float | None
+    told: int
+    looked_at: int
+
+    @property
+    def fault(self) -> str:
+        """That the cameras' pictures lie too far apart, as a sentence; empty where they do not, or nobody knows."""
+        if self.error_px is None or self.error_px <= NOTED_ERROR_PX:
+            return ""
+        return (
+            f"Thermal lies {self.error_px:.0f} px beside RGB (median of {self.told} pairs): things stand twice in the"
+            " fused images, which most of these numbers reward; run refinefuse calibrate, and give its file as"
+            " --alignment."
+        )
+
+
+@dataclass(frozen=True)
 class Picture:
     """One moment, as JPEG files: thermal plane, RGB, and by label the fused image of each method that has this pair.
 
@@ -164,6 +191,7 @@ class Verdict:
         skipped: one sentence for everything that was found but not scored.
         provenance: what was scored, and by what.
         detection: what a detector finds in the images; None where none was asked.
+        alignment: how thermal lies on RGB in some of the pairs.
         seconds, host, made_at: wall time, machine and UTC time: the only entries that differ from run to run.
     """
 
@@ -177,6 +205,7 @@ class Verdict:
     host: str
     made_at: str
     detection: Detection | None = None
+    alignment: AlignmentNumbers = AlignmentNumbers(None, 0, 0)
 
     def comparable(self) -> list[Method]:
         """The methods with only the pairs that all of them have, so that their summaries compare.
@@ -200,6 +229,11 @@ class Verdict:
             "sources": {"thermal": asdict(self.thermal), "rgb": asdict(self.rgb)},
             "bag": asdict(self.recording) if self.recording else None,
             "detection": asdict(self.detection) if self.detection else None,
+            "alignment": {
+                "alignment_error_px": self.alignment.error_px,
+                "told": self.alignment.told,
+                "looked_at": self.alignment.looked_at,
+            },
             "skipped": self.skipped,
             "provenance": asdict(self.provenance),
             "seconds": self.seconds,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from refinefuse_ros.alignment.file import Alignment, read_alignment
+from refinefuse_ros.alignment.finding import NOTED_ERROR_PX
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, REBUILD, EngineRequest
 from refinefuse_ros.engine.host import DEFAULT_MAX_FAILURES, DEFAULT_TIMEOUT_S
 from refinefuse_ros.image.codec import MAX_PIXELS
@@ -307,7 +308,7 @@ class AlignmentParameters:
         "YAML file of refinefuse calibrate: how thermal lies in the RGB image; without one it is stretched onto it.",
     )
     max_error_px: float = parameter(
-        10.0,
+        NOTED_ERROR_PX,
         "Thermal that lies further than this beside RGB, as measured of the live pictures, is a warning; 0 does not"
         " measure.",
         unit="px",

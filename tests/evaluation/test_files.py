@@ -18,6 +18,7 @@ from refinefuse_ros.errors import UserError
 from refinefuse_ros.evaluation.files import evaluate_files
 from refinefuse_ros.evaluation.metrics import entropy, evaluate_pair, to_grey
 from refinefuse_ros.evaluation.scorecard import METRIC_NAMES
+from refinefuse_ros.evaluation.table import print_verdict
 from refinefuse_ros.evaluation.verdict import Verdict
 from refinefuse_ros.image.files import SourceError
 from refinefuse_ros.image.normalization import ThermalNormalizer
@@ -101,6 +102,24 @@ def test_what_is_left_of_warm_objects_is_scored_over_all_of_them(tmp_path: Path)
     assert (verdict.thermal.kept, verdict.thermal.lost) == (1.0, 0.0)
     assert (verdict.rgb.kept, verdict.rgb.lost, verdict.rgb.ring) == (0.0, 100.0, 0.0)
     assert [picture.name for picture in gallery.worst[method.label]["kept"]] == ["b", "a"]
+
+
+@pytest.mark.parametrize("off_px", [0, 24])
+def test_cameras_that_lie_beside_each_other_are_said(
+    tmp_path: Path, off_px: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = smooth(7, (240, 320 + off_px))
+    write(tmp_path / "thermal", "a.png", 255 - grey[:, off_px:])
+    for folder in ("rgb", "fused"):
+        write(tmp_path / folder, "a.png", np.dstack([grey[:, :320]] * 3))
+    verdict = evaluate(tmp_path / "thermal", tmp_path / "rgb", fused=tmp_path / "fused")
+    assert verdict.to_dict()["alignment"] == {
+        "alignment_error_px": pytest.approx(off_px, abs=1.0),
+        "told": 1,
+        "looked_at": 1,
+    }
+    print_verdict(verdict)
+    assert ("run refinefuse calibrate" in capsys.readouterr().out) == bool(off_px)
 
 
 def test_a_model_scores_as_its_fused_files_do_and_twice_the_same(tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ def source_name(verdict: Verdict) -> str:
 
 
 def verdict_sentences(verdict: Verdict, rows: list[Row]) -> list[str]:
-    """One sentence on the fusion and, for a recording, one on the cameras."""
+    """One sentence on the fusion, for a recording one on the cameras, and one on their alignment where it is wrong."""
     sentences = [_on_methods(verdict, rows) if len(verdict.methods) > 1 else _on_sources(verdict, rows)]
     if verdict.recording is not None:
         sentences.append(_on_pairing(verdict.recording))
+    if verdict.alignment.fault:
+        sentences.append(verdict.alignment.fault)
     return sentences
 
 

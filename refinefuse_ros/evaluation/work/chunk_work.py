@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
 
+from refinefuse_ros.alignment.watching import error_at_a_glance
 from refinefuse_ros.engine.base import Engine
 from refinefuse_ros.engine.factory import EngineRequest, create_engine
 from refinefuse_ros.evaluation.detection.detector import Detector
@@ -39,6 +41,9 @@ from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.pipeline import FusionPipeline
+
+# Looking at the alignment of each pair would take half as long as scoring it.
+_ALIGNMENT_EVERY: Final = 8
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class ChunkWorker:
             motion=self._motion(before, fused) if job.motion else None,
             pictures=_pictures(chunk, results, fused),
             boxes=self._boxes(job, chunk, fused),
+            alignment_px=_alignment_px(chunk.start, fused),
             fused=[item.images[next(iter(job.models))] for item in fused] if job.returns_fused else [],
             engines={label: self._engines[request].info.to_dict() for label, request in job.models.items()},
         )
@@ -221,6 +227,12 @@ def _measure(fused: _Fused) -> PairResult:
 
 def _source_values(plane: np.ndarray, warm: WarmScore) -> SourceValues:
     return SourceValues(entropy(plane), spatial_frequency(plane), average_gradient(plane), warm)
+
+
+def _alignment_px(start: int, fused: list[_Fused]) -> list[float]:
+    """Of every so many pairs of the source, so that it does not depend on where it is cut."""
+    looked_at = (item for index, item in enumerate(fused, start) if index % _ALIGNMENT_EVERY == 0)
+    return [error_at_a_glance(item.pair.thermal, item.planes.vis) for item in looked_at]
 
 
 def _flicker(fused: list[_Fused]) -> Flicker:

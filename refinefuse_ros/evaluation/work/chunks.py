@@ -143,6 +143,7 @@ class ChunkResult:
         motion: of the same; None where it is not asked for.
         pictures: by index, of the moments and of the pairs that may be among the worst.
         boxes: by index, of the labelled ones among the moments, with the boxes drawn.
+        alignment_px: of some of its pairs, how far thermal lies beside RGB, RGB pixels; NaN where a pair does not tell.
         fused: the first model's images, (H, W, 3) uint8 BGR, when the job asks for them.
         engines: `EngineInfo.to_dict` of what fused, by label.
     """
@@ -153,6 +154,7 @@ class ChunkResult:
     motion: Motion | None
     pictures: dict[int, Picture]
     boxes: dict[int, Picture]
+    alignment_px: list[float]
     fused: list[np.ndarray]
     engines: dict[str, dict[str, str]]
 

@@ -102,5 +102,6 @@ def conclude(
         host=platform.node(),
         made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         detection=detection,
+        alignment=tally.alignment(),
     )
     return verdict, tally.gallery()

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import astuple
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -17,7 +19,7 @@ from refinefuse_ros.evaluation.motion import RGB, THERMAL, Motion, MotionNumbers
 from refinefuse_ros.evaluation.pictures import Moments
 from refinefuse_ros.evaluation.ranking import KEPT_WORST, Ranked, worst_first
 from refinefuse_ros.evaluation.scorecard import RANKED_NAMES, PairScore, badness
-from refinefuse_ros.evaluation.verdict import Gallery, Method, Picture, SourceNumbers
+from refinefuse_ros.evaluation.verdict import AlignmentNumbers, Gallery, Method, Picture, SourceNumbers
 from refinefuse_ros.evaluation.warm_objects import summarize_warm
 from refinefuse_ros.evaluation.work.chunks import ChunkResult, Detected, SourceValues
 
@@ -46,6 +48,7 @@ class Tally:
         self._pictures: dict[int, Picture] = {}
         self._boxes: dict[int, Picture] = {}
         self._detected: list[Detected] = []
+        self._alignment_px: list[float] = []
         self._worst: dict[tuple[str, str], list[Ranked]] = {}  # by label and metric
 
     def limits(self) -> dict[tuple[str, str], float]:
@@ -77,6 +80,7 @@ class Tally:
         if result.motion:
             self._motion = self._motion or Motion()
             self._motion.extend(result.motion)
+        self._alignment_px += result.alignment_px
         self._pictures |= result.pictures
         self._boxes |= result.boxes
         self._drop_pictures()
@@ -105,6 +109,11 @@ class Tally:
             warm.ring,
             *astuple(self._motion_of(name) or MotionNumbers()),
         )
+
+    def alignment(self) -> AlignmentNumbers:
+        """How thermal lies on RGB."""
+        told = [error for error in self._alignment_px if not math.isnan(error)]
+        return AlignmentNumbers(median(told) if told else None, len(told), len(self._alignment_px))
 
     def _motion_of(self, label: str) -> MotionNumbers | None:
         return self._motion.value(label) if self._motion else None
