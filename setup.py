@@ -32,6 +32,7 @@ INT8 = [*EXPORT, "nncf>=3.4,<4", "onnxruntime>=1.20,<2"]
 TRAIN = [*EXPORT, "lightning>=2.4,<3", "tensorboard>=2.14,<3"]
 REPORT = ["jinja2>=3.1,<4", "plotly>=5.24,<8"]
 DETECT = ["pycocotools>=2.0.8,<3"]
+VIEW = ["rerun-sdk>=0.30,<0.42"]
 CLUSTER = ["dask>=2024.1", "distributed>=2024.1"]
 # TensorRT itself comes with JetPack or from NVIDIA; TensorRT for RTX is on pip and builds plans without a GPU.
 TENSORRT = ["onnx>=1.16,<2"]
@@ -55,6 +56,7 @@ DEV = [
     *TENSORRT_RTX,
     *REPORT,
     *DETECT,
+    *VIEW,
     *CLUSTER,
     *TEST,
     "playwright>=1.40,<2",  # drives the Chromium of the machine; it brings none
@@ -85,6 +87,7 @@ setup(
         "train": TRAIN,
         "report": REPORT,
         "detect": DETECT,
+        "view": VIEW,
         "cluster": CLUSTER,
         "tensorrt": TENSORRT,
         "tensorrt-rtx": TENSORRT_RTX,
@@ -102,6 +105,7 @@ setup(
             "bag_player = refinefuse_ros.nodes.programs:bag_player",
             "bag_recorder = refinefuse_ros.nodes.programs:bag_recorder",
             "recorder = refinefuse_ros.nodes.programs:recorder",
+            "viewer = refinefuse_ros.nodes.programs:viewer",
         ]
     },
 )

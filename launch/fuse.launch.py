@@ -5,6 +5,7 @@ ros2 launch refinefuse_ros fuse.launch.py                        the node, for r
 ros2 launch refinefuse_ros fuse.launch.py cameras:=synthetic     with two synthetic cameras
 ros2 launch refinefuse_ros fuse.launch.py cameras:=FOLDER        with FOLDER/thermal and FOLDER/rgb played
 ros2 launch refinefuse_ros fuse.launch.py rviz:=true             and RViz on the three images
+ros2 launch refinefuse_ros fuse.launch.py viewer:=page           and pictures and diagnostics in a browser
 
 Included in a robot's bringup it leaves the rest of the launch alone: if the node dies, the launch goes on
 (`end_with_node`, `respawn`), and its environment is its own.
@@ -25,8 +26,8 @@ from refinefuse_ros.nodes.launching import (
     given,
     is_true,
     large_image_transport,
+    looking,
     raise_if_failed,
-    rviz,
     shared_arguments,
 )
 from refinefuse_ros.resources import PACKAGE
@@ -97,7 +98,7 @@ def start(context: LaunchContext) -> list[Action]:
     return [
         fusion,
         *_cameras(context, camera_topics, use_sim_time),
-        *([rviz(use_sim_time, [*camera_topics, *fused_topics])] if is_true(context, "rviz") else []),
+        *looking(context, use_sim_time, [*camera_topics, *fused_topics]),
     ]
 
 

@@ -25,10 +25,9 @@ from refinefuse_ros.nodes.launching import (
     end_with_node,
     fusion_node,
     given,
-    is_true,
     large_image_transport,
+    looking,
     raise_if_failed,
-    rviz,
     shared_arguments,
 )
 from refinefuse_ros.resources import PACKAGE
@@ -96,7 +95,7 @@ def replay(context: LaunchContext) -> list[Action]:
         _own_player(found, sent_times) if own_player else _start_when_active(recorder, _ros2_player(found, context))
     )
     fusion = fusion_node({**found.transports, "autostart": True, "use_sim_time": True}, on_exit=end_with_node)
-    return [fusion, recorder, playing, *([rviz(True)] if is_true(context, "rviz") else [])]
+    return [fusion, recorder, playing, *looking(context, True)]
 
 
 def _own_player(found: Replay, sent_times: dict[str, str]) -> Node:

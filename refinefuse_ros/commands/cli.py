@@ -17,7 +17,20 @@ from refinefuse_ros import __version__
 from refinefuse_ros.commands.options import UsageError
 from refinefuse_ros.errors import UserError
 
-VERBS = ("demo", "fuse", "evaluate", "play", "record", "calibrate", "export", "bench", "train", "soak", "doctor")
+VERBS = (
+    "demo",
+    "fuse",
+    "evaluate",
+    "play",
+    "record",
+    "view",
+    "calibrate",
+    "export",
+    "bench",
+    "train",
+    "soak",
+    "doctor",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

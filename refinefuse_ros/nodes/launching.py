@@ -21,17 +21,21 @@ from launch_ros.actions import LifecycleNode, Node
 from launch import LaunchContext
 from refinefuse_ros.resources import PACKAGE, PROFILE_VARIABLES
 
+VIEWERS = ("window", "page", "none")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def shared_arguments() -> list[DeclareLaunchArgument]:
-    """params_file, namespace and rviz."""
+    """params_file, namespace, rviz and viewer."""
     return [
         DeclareLaunchArgument(
             "params_file", default_value=str(_config("fuse.yaml")), description="The node's parameters."
         ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of every node and topic."),
         DeclareLaunchArgument("rviz", default_value="false", description="Open RViz on the three images."),
+        DeclareLaunchArgument(
+            "viewer", default_value="none", description="Show all in Rerun: window, page (for a browser), or none."
+        ),
     ]
 
 
@@ -65,7 +69,8 @@ def check_shared(context: LaunchContext) -> None:
     """Refuse what would end the launch once its processes run.
 
     Raises:
-        RuntimeError: there is no params_file, or RViz is asked for and not installed.
+        RuntimeError: there is no params_file, RViz is asked for and not installed, or there is no such
+            viewer.
     """
     params_file = Path(given(context, "params_file")).expanduser()
     if not params_file.is_file():
@@ -75,6 +80,9 @@ def check_shared(context: LaunchContext) -> None:
             get_package_prefix("rviz2")
         except PackageNotFoundError as error:
             raise RuntimeError("rviz:=true needs the package rviz2; install ros-$ROS_DISTRO-rviz2.") from error
+    viewer = given(context, "viewer")
+    if viewer not in VIEWERS:
+        raise RuntimeError(f"The argument viewer is '{viewer}'; give {', '.join(VIEWERS[:-1])} or {VIEWERS[-1]}.")
 
 
 def fusion_node(
@@ -100,7 +108,7 @@ def fusion_node(
     )
 
 
-def rviz(use_sim_time: bool, remappings: Iterable[tuple[Any, Any]] = ()) -> Node:
+def _rviz(use_sim_time: bool, remappings: Iterable[tuple[Any, Any]] = ()) -> Node:
     """RViz on the three images; `remappings` are of their topics."""
     return Node(
         package="rviz2",
@@ -111,6 +119,25 @@ def rviz(use_sim_time: bool, remappings: Iterable[tuple[Any, Any]] = ()) -> Node
         parameters=[{"use_sim_time": use_sim_time}],
         additional_env=large_image_transport(),
     )
+
+
+def looking(context: LaunchContext, use_sim_time: bool, remappings: Iterable[tuple[Any, Any]] = ()) -> list[Node]:
+    """What shows the streams, as asked for: RViz, and the viewer; `remappings` are of their topics."""
+    shown = [_rviz(use_sim_time, remappings)] if is_true(context, "rviz") else []
+    viewer = given(context, "viewer")
+    if viewer != "none":
+        shown.append(
+            Node(
+                package=PACKAGE,
+                executable="viewer",
+                namespace=LaunchConfiguration("namespace"),
+                parameters=[{"use_sim_time": use_sim_time, "show": viewer}],
+                remappings=list(remappings),
+                output="screen",
+                additional_env=large_image_transport(),
+            )
+        )
+    return shown
 
 
 def end_with_node(event: ProcessExited, context: LaunchContext) -> Shutdown | None:

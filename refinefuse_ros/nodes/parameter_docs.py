@@ -12,6 +12,7 @@ from refinefuse_ros.nodes.camera_player import PlayerParameters
 from refinefuse_ros.nodes.faulty_camera import FaultyCameraParameters
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
 from refinefuse_ros.nodes.parameters import ParameterSpec, specs_of
+from refinefuse_ros.nodes.viewer import ViewerParameters
 
 YAML_HEAD = """\
 # Every parameter of the fusion node at its default. Made by `make docs` from the node's own table: change a copy.
@@ -39,8 +40,12 @@ def fuse_yaml() -> str:
 def parameters_markdown() -> str:
     """The text of docs/parameters.md."""
     fusion = _markdown_table("fusion_node", specs_of(FusionParameters))
-    players = {"camera_player": PlayerParameters, "faulty_camera": FaultyCameraParameters}
-    return DOCS_HEAD + fusion + "".join(_markdown_table(name, specs_of(table)) for name, table in players.items())
+    others = {
+        "camera_player": PlayerParameters,
+        "faulty_camera": FaultyCameraParameters,
+        "viewer": ViewerParameters,
+    }
+    return DOCS_HEAD + fusion + "".join(_markdown_table(name, specs_of(table)) for name, table in others.items())
 
 
 def _yaml_entry(spec: ParameterSpec) -> str:

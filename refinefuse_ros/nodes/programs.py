@@ -30,6 +30,10 @@ def recorder() -> int:
     return _run("recorder")
 
 
+def viewer() -> int:
+    return _run("viewer")
+
+
 def _run(node: str) -> int:
     """The exit status. Importing OpenCV, rclpy and the engines takes a second, in which Ctrl-C may come."""
     try:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from refinefuse_ros.errors import UserError
 from refinefuse_ros.nodes.faulty_camera import shows_both
 from refinefuse_ros.nodes.playing import start_thread
 from refinefuse_ros.nodes.running import use_large_image_transport
+from refinefuse_ros.nodes.statuses import Status, statuses_of
 from refinefuse_ros.stream.outcome import Stream
 
 ANSWER_S = 30.0
@@ -43,15 +43,6 @@ class Seen(NamedTuple):
 
     at_s: float
     both: bool
-
-
-@dataclass(frozen=True)
-class Status:
-    """One status of the fusion node: its level, its message and its values as they travel."""
-
-    level: int
-    message: str
-    values: Mapping[str, str]
 
 
 class Report(NamedTuple):
@@ -153,11 +144,6 @@ class SoakObserver:
         self.frames[stream] = time.monotonic()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        statuses = {
-            status.name.partition(": ")[2]: Status(
-                status.level[0], status.message, {pair.key: pair.value for pair in status.values}
-            )
-            for status in message.status
-        }
+        statuses = statuses_of(message)
         if "frames" in statuses:
             self.reports.append(Report(time.monotonic(), statuses))

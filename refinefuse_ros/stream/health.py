@@ -199,7 +199,7 @@ def judge_alignment(error_px: float, moments: int, enough: int, max_error_px: fl
     if math.isnan(error_px):
         why = "the cameras see too little in common, or not the same part of the scene"
         if moments < enough:
-            why = f"{moments} pairs were looked at of late, of {enough} that it takes"
+            why = f"of the {enough} pairs that it takes, {moments} were looked at of late"
         return Judgement(Level.STALE, f"How well thermal lies on RGB cannot be told: {why}.")
     if error_px <= max_error_px:
         return Judgement(Level.OK, f"Thermal lies {error_px:.1f} px beside RGB.")

@@ -83,6 +83,7 @@ def test_the_fusion_launch_file_starts_the_node_and_what_is_asked_for(monkeypatc
     monkeypatch.setattr(launching, "get_package_prefix", lambda package: "/opt")
     asked = {"cameras": "synthetic", "rviz": "true"}
     assert executables(started("fuse.launch.py", **asked)) == ["fusion_node", "camera_player", "rviz2"]
+    assert executables(started("fuse.launch.py", viewer="page")) == ["fusion_node", "viewer"]
 
 
 def test_nothing_of_a_launch_that_includes_it_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +111,7 @@ def test_only_a_launch_that_asks_for_it_ends_with_the_node() -> None:
     [
         ({"rviz": "true"}, "needs the package rviz2"),
         ({"rviz": "maybe"}, "rviz is 'maybe'; give true or false"),
+        ({"viewer": "tv"}, "viewer is 'tv'; give window, page or none"),
         ({"params_file": "/nope.yaml"}, "no params_file /nope.yaml"),
         ({"cameras": "it's not there"}, "cameras is 'it's not there'; give none, synthetic, or a folder"),
         ({"autostart": "yes, please"}, "autostart is 'yes, please'"),

@@ -119,7 +119,7 @@ def test_alignment() -> None:
 
     assert judged(4.0) == (Level.OK, "Thermal lies 4.0 px beside RGB.")
     assert judged(math.nan).level is Level.STALE
-    assert "2 pairs were looked at of late, of 3" in judged(math.nan, moments=2).message
+    assert "of the 3 pairs that it takes, 2 were" in judged(math.nan, moments=2).message
     assert "too little in common" in judged(math.nan).message
     level, message = judged(40.0)
     assert (level, "40 px" in message, "set alignment.file" in message) == (Level.WARN, True, True)

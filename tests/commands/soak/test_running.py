@@ -9,7 +9,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
 from refinefuse_ros.commands.soak.running import _furthest_ms, _judge_words
 from refinefuse_ros.commands.soak.script import Act, Says
-from refinefuse_ros.nodes.soak_observer import Report, Status
+from refinefuse_ros.nodes.soak_observer import Report
+from refinefuse_ros.nodes.statuses import Status
 
 ACT = Act("rgb-freezes", 4.0, says=Says("rgb camera", "stands still"))
 

@@ -1,0 +1,28 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""A fusion node's diagnostic statuses, as those see them who watch it from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray
+
+
+@dataclass(frozen=True)
+class Status:
+    """One status: its level (of `stream.health.Level`), its message and its values as they travel."""
+
+    level: int
+    message: str
+    values: Mapping[str, str]
+
+
+def statuses_of(message: DiagnosticArray, node: str = "") -> dict[str, Status]:
+    """The statuses by what stands after the node's name, such as "latency"; of one node or, unnamed, of all."""
+    found = {}
+    for status in message.status:
+        whose, _, name = status.name.partition(": ")
+        if name and (not node or whose == node):
+            found[name] = Status(status.level[0], status.message, {pair.key: pair.value for pair in status.values})
+    return found

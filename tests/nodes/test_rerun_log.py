@@ -1,0 +1,117 @@
+# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What is logged for the viewer is what the messages say, by what Rerun itself reads back; and its page shows it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
+pytest.importorskip("rerun", reason="the extra view is not installed")
+
+from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.nodes.rerun_log import RerunLog
+from refinefuse_ros.nodes.rerun_viewer import LOCAL, RerunViewer, ViewerError
+from refinefuse_ros.nodes.statuses import Status
+
+CHROMIUM = Path("/usr/bin/chromium")
+RED = Frame(5 * 10**9, "rgb", "bgr8", np.full((96, 128, 3), (0, 0, 255), np.uint8))
+
+
+def logged(path: Path) -> dict[str, list[str]]:
+    """By entity, the last column of its rows."""
+    command = [sys.executable, "-m", "rerun", "rrd", "print", str(path), "-vvv"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    chunks = re.split(r"(?m)^Chunk\(\w+\) with .* - (/\S+) - .*$", text)
+    return {
+        entity: re.findall(r"(?m)row_\w+.*┆ ([^┆│]+?) +│ │$", chunk)
+        for entity, chunk in zip(chunks[1::2], chunks[2::2], strict=True)
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOCAL, 0))
+        return probe.getsockname()[1]
+
+
+def test_pictures_values_and_new_sentences_are_logged(tmp_path: Path) -> None:
+    log = RerunLog(width=64)
+    log.save(tmp_path / "a.rrd")
+    log.picture("fused", RED)
+    log.statuses(
+        6 * 10**9,
+        {
+            "latency": Status(0, "Latency p99 is 3.0 ms.", {"latency_ms_p50": "2.5", "latency_ms_p99": "nan"}),
+            "frames": Status(1, "Nothing pairs.", {"pairs_published": "10"}),
+        },
+    )
+    log.statuses(
+        7 * 10**9,
+        {
+            "latency": Status(0, "Latency p99 is 4.0 ms.", {"latency_ms_p50": "3.5"}),
+            "frames": Status(0, "All is well.", {"pairs_published": "40"}),
+        },
+    )
+    log.close()
+    found = logged(tmp_path / "a.rrd")
+    assert found["/latency/p50"] == ["[2.5]", "[3.5]"]
+    assert "/latency/p99" not in found
+    assert found["/ledger/pairs_published"] == ["[0.0]", "[30.0]"]  # the increase, not the sum
+    assert len(found["/said/latency"]) == 1  # its numbers alone changed
+    assert len(found["/said/frames"]) == 2
+    assert found["/fused"] == ["[image/jpeg]"]
+
+
+def test_what_keeps_the_viewer_from_starting_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ViewerError, match=r"no screen .* give --web or --save FILE\.$"):
+        RerunViewer(False, LOCAL, free_port(), free_port(), 64)
+    with socket.socket() as other:
+        other.bind((LOCAL, 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(ViewerError, match=rf":{taken} .* give another one as --web-port\.$"):
+            RerunViewer(True, LOCAL, free_port(), taken, 64)
+
+
+def test_the_page_shows_the_pictures(tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.is_file():
+        pytest.skip("no Chromium is installed")
+    viewer = RerunViewer(True, LOCAL, free_port(), free_port(), 64)
+    log = RerunLog(width=64)
+    try:
+        log.connect(viewer.url)
+        for place in ("thermal", "rgb", "fused"):
+            log.picture(place, RED)
+        with api.sync_playwright() as playwright:
+            options = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+            options += ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+            browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=options)
+            page = browser.new_page(viewport={"width": 900, "height": 600})
+            page.goto(viewer.page)
+            deadline_s = time.monotonic() + 90
+            while red_share(page.screenshot()) < 0.1 and time.monotonic() < deadline_s:
+                time.sleep(1.0)
+            assert red_share(page.screenshot()) >= 0.1
+            browser.close()
+    finally:
+        log.close()
+        viewer.close()
+    assert not viewer.running
+
+
+def red_share(picture: bytes) -> float:
+    """The share of a PNG's pixels that are red."""
+    blue, green, red = cv2.split(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).astype(int))
+    return float(((red > 200) & (green < 60) & (blue < 60)).mean())
