@@ -5,7 +5,7 @@ at once; a source of pairs."""
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +90,22 @@ def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def few_pairs() -> type[FewPairs]:
     return FewPairs
+
+
+def _wanderers(time_s: float, thermal: bool, shift: float = 0.0) -> np.ndarray:
+    """Two bodies that wander to and fro and never repeat themselves, before a background that the cameras see
+    differently: (72, 96) uint8, bright in the thermal picture and dark in the RGB picture; `shift` moves the bodies,
+    in pixels."""
+    plane = smooth(1 if thermal else 2, (72, 96)) // 3 + 60
+    for row in range(2):
+        hertz, phase = np.random.default_rng(row).uniform(0.05, 0.7, (2, 6)) * [[1.0], [40.0]]
+        x = 48 + shift + 6 * np.sin(2 * np.pi * hertz * time_s + phase).sum()
+        cv2.ellipse(
+            plane, (round(16 * x), 16 * (20 + 30 * row)), (64, 160), 0, 0, 360, 240 if thermal else 10, -1, 16, 4
+        )
+    return plane
+
+
+@pytest.fixture(scope="session")
+def wanderers() -> Callable[..., np.ndarray]:
+    return _wanderers

@@ -1,5 +1,5 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""`refinefuse calibrate`: how two cameras lie to each other, out of what they recorded."""
+"""`refinefuse calibrate`: how two cameras lie to each other, in space or in time, out of what they recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refinefuse_ros.commands.options import (
     require_both,
 )
 
-SUMMARY = "find where the thermal picture lies in the RGB picture, out of what both cameras see"
+SUMMARY = "find how the two cameras lie to each other, or their clocks (--time), out of what both see"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="use points clicked in both pictures, a line each: thermal x, thermal y, RGB x, RGB y",
     )
+    parser.add_argument(
+        "--time", action="store_true", help="find the constant offset between the cameras' clocks, out of what moves"
+    )
     add_json(parser)
 
 
@@ -43,6 +46,10 @@ def run(options: argparse.Namespace) -> None:
     else:
         require_both(options, "--bag")
         refuse(options, "files", "thermal_topic", "rgb_topic")
+    if options.time:
+        refuse(options, "--time", "output", "points", "check")
+        _find_offset(options)
+        return
     if options.check:
         refuse(options, "--check", "output", "points")
     elif not options.output:
@@ -67,3 +74,22 @@ def run(options: argparse.Namespace) -> None:
             f"{result.output}: a {result.model} with a residual of {result.residual_px:.2f} px;"
             f" look at {result.picture}"
         )
+
+
+def _find_offset(options: argparse.Namespace) -> None:
+    from refinefuse_ros.commands import calibrating_time
+
+    if options.bag:
+        found = calibrating_time.offset_of_bag(options.bag, options.thermal_topic, options.rgb_topic, options.json)
+    else:
+        found = calibrating_time.offset_of_videos(options.thermal, options.rgb, options.json)
+    if options.json:
+        print_json(asdict(found))
+        return
+    side = "behind" if found.offset_ms > 0 else "ahead of"
+    print(f"sync.thermal_offset_ms: {found.offset_ms:.0f}")
+    print(
+        f"Thermal's stamps are {abs(found.offset_ms):.1f} ms {side} RGB's, to within {2 * found.uncertainty_ms:.1f} ms"
+        f" (two standard deviations, of {found.seconds:.0f} s); offline it is --thermal-offset-ms"
+        f" {found.offset_ms:.0f}."
+    )
