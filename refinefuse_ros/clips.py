@@ -1,8 +1,8 @@
 # Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
 """Pairs of files: stills by name, and two videos by the times of their frames, as the live node pairs two cameras.
 
-Both videos of a clip begin at the same moment. Their rates may differ or vary; the clip keeps the RGB video's frames
-and times.
+Both videos of a clip begin at the same moment, or an offset apart. Their rates may differ or vary; the clip keeps the
+RGB video's frames and times.
 """
 
 from __future__ import annotations
@@ -29,15 +29,22 @@ from refinefuse_ros.stream.synchronizer import NearestSynchronizer, SyncConfig
 from refinefuse_ros.stream.timing import NS_PER_S
 
 # A synchroniser takes a stamp of 0 for none, so a clip begins later.
-_START_NS: Final = NS_PER_S
+# Not even where thermal is earlier by the largest offset.
+_START_NS: Final = 1000 * NS_PER_S
 
 
 @dataclass(frozen=True)
 class ClipTimes:
-    """When the frames of a clip's two videos are shown, by their containers, s since the first, ascending."""
+    """When the frames of a clip's two videos are shown, s since the first RGB frame, ascending.
+
+    Attributes:
+        thermal_s, rgb_s: by their containers, thermal's with the offset.
+        thermal_offset_s: what was added to thermal's.
+    """
 
     thermal_s: list[float]
     rgb_s: list[float]
+    thermal_offset_s: float = 0.0
 
     @property
     def rgb_period_s(self) -> float:
@@ -65,15 +72,16 @@ class ClipTimes:
         return bisect_left(self.thermal_s, seconds - self.rgb_period_s / 2)
 
 
-def probe_clip(clip: PairedFiles) -> ClipTimes:
-    """When the frames of a clip are shown.
+def probe_clip(clip: PairedFiles, thermal_offset_ms: float = 0.0) -> ClipTimes:
+    """When the frames of a clip are shown; `thermal_offset_ms` is added to the times of the thermal ones.
 
     Raises:
         SourceError: one of the two videos cannot be read.
     """
     for video in (clip.thermal, clip.rgb):
         VideoReader(video).close()
-    return ClipTimes(frame_times(clip.thermal), frame_times(clip.rgb))
+    offset_s = thermal_offset_ms / 1000
+    return ClipTimes([time_s + offset_s for time_s in frame_times(clip.thermal)], frame_times(clip.rgb), offset_s)
 
 
 class ClipPairs:
@@ -149,7 +157,11 @@ def _pair(clip: PairedFiles, times: ClipTimes) -> Iterator[Pair[np.ndarray]]:
     thermal, rgb = VideoReader(clip.thermal, keep_depth=True), VideoReader(clip.rgb)
     now_ns = _START_NS
     try:
-        streams = _shown(Stream.THERMAL, thermal.timed(times.thermal_s)), _shown(Stream.RGB, rgb.timed(times.rgb_s))
+        offset_s = times.thermal_offset_s
+        streams = (
+            _shown(Stream.THERMAL, thermal.timed([time_s - offset_s for time_s in times.thermal_s]), offset_s),
+            _shown(Stream.RGB, rgb.timed(times.rgb_s)),
+        )
         shown = heapq.merge(*streams, key=lambda it: it.stamp_ns)
         for now_ns, stream, pixels in shown:
             yield from pairing.add(stream, now_ns, pixels, now_ns).pairs
@@ -160,9 +172,9 @@ def _pair(clip: PairedFiles, times: ClipTimes) -> Iterator[Pair[np.ndarray]]:
         rgb.close()
 
 
-def _shown(stream: Stream, timed: Iterable[tuple[float, np.ndarray]]) -> Iterator[_Shown]:
+def _shown(stream: Stream, timed: Iterable[tuple[float, np.ndarray]], offset_s: float = 0.0) -> Iterator[_Shown]:
     for seconds, pixels in timed:
-        yield _Shown(_START_NS + round(seconds * NS_PER_S), stream, pixels)
+        yield _Shown(_START_NS + round((seconds + offset_s) * NS_PER_S), stream, pixels)
 
 
 def _images(pair: Pair[np.ndarray], period_s: float) -> ImagePair:

@@ -74,6 +74,7 @@ def fuse_files(
     request: EngineRequest,
     *,
     alignment: Alignment | None = None,
+    thermal_offset_ms: float = 0.0,
     steady: bool = False,
     style: str = "natural",
     quiet: bool = False,
@@ -81,8 +82,8 @@ def fuse_files(
     """Fuse two images into an image, two videos into an MP4, or two folders of both into a folder of the same names.
 
     What cannot be read of a folder is skipped with a sentence; the rest is fused. `alignment` places thermal onto RGB,
-    which is else stretched to it; `steady` averages each video's noise over time (`Steadier`); `style` is one of the
-    `Presenter`'s.
+    which is else stretched to it; `thermal_offset_ms` is added to the times of thermal videos' frames; `steady`
+    averages each video's noise over time (`Steadier`); `style` is one of the `Presenter`'s.
 
     Raises:
         AlignmentError: the alignment is not for images of these sizes.
@@ -111,7 +112,9 @@ def fuse_files(
             fused += 1
     for clip in found.clips:
         try:
-            fused += _fuse_clip(clip, output / f"{clip.name}.mp4" if to_folder else output, fuser, skipped, quiet)
+            times = probe_clip(clip, thermal_offset_ms)
+            path = output / f"{clip.name}.mp4" if to_folder else output
+            fused += _fuse_clip(clip, times, path, fuser, skipped, quiet)
         except SourceError as error:
             if not to_folder:
                 raise
@@ -204,13 +207,14 @@ def note_skipped(sentence: str, skipped: list[str]) -> None:
     print(f"skipped: {sentence}", file=sys.stderr)
 
 
-def _fuse_clip(clip: PairedFiles, output: Path, fuser: OfflineFuser, skipped: list[str], quiet: bool) -> int:
+def _fuse_clip(
+    clip: PairedFiles, times: ClipTimes, output: Path, fuser: OfflineFuser, skipped: list[str], quiet: bool
+) -> int:
     """How many frames were fused.
 
     Raises:
         SourceError: there is none, or they cannot be fused.
     """
-    times = probe_clip(clip)
     output.parent.mkdir(parents=True, exist_ok=True)
     fused = 0
     seconds = 0.0

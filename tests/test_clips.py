@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from refinefuse_ros import clips
-from refinefuse_ros.clips import ClipPairs, open_pairs
+from refinefuse_ros.clips import ClipPairs, open_pairs, pairs_of, probe_clip
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.image.files import PairedFiles
 from refinefuse_ros.image.sources import ImagePair
@@ -72,6 +72,16 @@ def test_each_rgb_frame_goes_with_the_thermal_frame_of_its_time(tmp_path: Path, 
     assert [position(pair.rgb[..., 1]) for pair in pairs] == pytest.approx(
         [14.5 + round(SPEED * seconds) for seconds in rgb_s], abs=1
     )
+
+
+@pytest.mark.parametrize("offset_ms", [300, -300])
+def test_a_thermal_video_that_begins_at_another_moment_is_paired_by_the_offset(tmp_path: Path, offset_ms: int) -> None:
+    thermal, rgb = write_both(tmp_path, times_at(30), times_at(30))
+    clip = PairedFiles("clip", thermal, rgb)
+    pairs = list(pairs_of(clip, probe_clip(clip, offset_ms)))
+    # Both squares stand at one place at one time of their own file: pairs are so far apart as the files are shifted.
+    assert {round(distance(pair) / SPEED * 1000, -1) for pair in pairs} == {300}
+    assert len(pairs) == 60 - 9
 
 
 def test_cameras_of_one_rate_are_paired_frame_by_frame_whatever_the_jitter(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from refinefuse_ros.commands.options import (
     add_engine,
     add_json,
     add_steady,
+    add_thermal_offset,
     count,
     engine_request,
     given_alignment,
@@ -31,7 +32,8 @@ from refinefuse_ros.stream.pairing import STAMPS, SyncSettings
 if TYPE_CHECKING:
     from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 
-_SYNC = ("slop_ms", "max_wait_ms", "thermal_hold_ms", "thermal_offset_ms", "stamps")
+_OF_A_RECORDING = ("slop_ms", "max_wait_ms", "thermal_hold_ms", "stamps")
+_SYNC = (*_OF_A_RECORDING, "thermal_offset_ms")
 SUMMARY = "measure fused results by the seven metrics, coarse gradients and flicker"
 
 
@@ -52,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-wait-ms", type=not_negative, help="how long an RGB frame waits for a thermal frame (default: the node's)"
     )
-    parser.add_argument(
-        "--thermal-offset-ms", type=float, help="added to every thermal stamp in the recording (default: 0)"
-    )
+    add_thermal_offset(parser)
     parser.add_argument(
         "--stamps", choices=STAMPS, help="pair by the cameras' stamps or by when they were recorded (default: header)"
     )
@@ -109,7 +109,7 @@ def _check_usage(options: argparse.Namespace) -> None:
     require_both(options, "--bag")
     if (options.detector is None) != (options.labels is None):
         raise UsageError("--detector and --labels go together; give both or neither.")
-    refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", *_SYNC, "video", "fused_bag")
+    refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", *_OF_A_RECORDING, "video", "fused_bag")
     if options.fused and not options.model:
         refuse(options, "results that are there, with no --model", "backend", "precision", "device", "steady")
 
@@ -135,6 +135,7 @@ def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
             options.thermal,
             options.rgb,
             fused=options.fused,
+            thermal_offset_ms=options.thermal_offset_ms or 0.0,
             detector=options.detector,
             labels=options.labels,
             **shared,

@@ -13,6 +13,7 @@ from refinefuse_ros.commands.options import (
     add_json,
     add_steady,
     add_style,
+    add_thermal_offset,
     engine_request,
     given_alignment,
     print_json,
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, help="fused image, folder or .mp4: the same kind as the input"
     )
     add_alignment(parser)
+    add_thermal_offset(parser)
     add_steady(parser)
     add_style(parser)
     add_json(parser)
@@ -42,6 +44,7 @@ def run(options: argparse.Namespace) -> None:
         options.output,
         engine_request(options),
         alignment=given_alignment(options),
+        thermal_offset_ms=options.thermal_offset_ms or 0.0,
         steady=options.steady,
         style=options.style,
         quiet=options.json,

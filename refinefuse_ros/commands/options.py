@@ -12,6 +12,7 @@ from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.presentation import STYLES
+from refinefuse_ros.stream.pairing import MOST_OFFSET_MS
 
 if TYPE_CHECKING:
     from refinefuse_ros.alignment.file import Alignment
@@ -51,6 +52,22 @@ def given_alignment(options: argparse.Namespace) -> Alignment | None:
     from refinefuse_ros.alignment.file import read_alignment
 
     return read_alignment(options.alignment)
+
+
+def add_thermal_offset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--thermal-offset-ms",
+        type=_offset,
+        metavar="MS",
+        help="added to the stamps of a recording's thermal frames, or to the times of a thermal video's (default: 0)",
+    )
+
+
+def _offset(text: str) -> float:
+    value = float(text)
+    if not abs(value) <= MOST_OFFSET_MS:  # NaN is not
+        raise argparse.ArgumentTypeError(f"{text} is not within {MOST_OFFSET_MS:.0f} ms")
+    return value
 
 
 def add_steady(verb: argparse.ArgumentParser) -> None:

@@ -50,6 +50,7 @@ def evaluate_files(
     fused: Path | None = None,
     requests: Sequence[EngineRequest] = (),
     alignment: Alignment | None = None,
+    thermal_offset_ms: float = 0.0,
     steady: bool = False,
     motion: bool = False,
     detector: Path | None = None,
@@ -67,6 +68,7 @@ def evaluate_files(
         fused: what was fused before: an image, a video, or a folder with the same names, of the RGB image's size.
         requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
         alignment: how thermal is placed onto RGB; None stretches it.
+        thermal_offset_ms: added to the times of thermal videos' frames.
         steady: average each of the models' videos over time (`Steadier`).
         motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
         detector: the ONNX file of a detector, which looks for objects in both sources and the fused images.
@@ -110,7 +112,9 @@ def evaluate_files(
         require_scoring()
     looking = Detector(detector) if detector else None
     labelled = _labels_of(found, read_labels(labels, looking.names), labels, skipped) if looking else {}
-    source = _Source(found, there, str(fused), labelled, rgb.is_dir(), skipped, quiet, Placer(alignment))
+    source = _Source(
+        found, there, str(fused), labelled, rgb.is_dir(), skipped, quiet, Placer(alignment), thermal_offset_ms
+    )
     job = Job(models, is_video=bool(found.clips), steady=steady, motion=motion, detector=detector)
     given = [str(fused)] if fused else []
     tally = run(job, given, source.pairs(), source.expected, where or Parallelism(workers=1))
@@ -197,6 +201,7 @@ class _Source:
         skipped: list[str],
         quiet: bool,
         placer: Placer,
+        thermal_offset_ms: float,
     ) -> None:
         self._placer = placer
         self._found = found
@@ -210,7 +215,7 @@ class _Source:
         self._times: dict[str, ClipTimes] = {}
         for clip in found.clips:
             with self._leaving_out():
-                self._times[clip.name] = probe_clip(clip)
+                self._times[clip.name] = probe_clip(clip, thermal_offset_ms)
         self.expected = len(found.stills) + sum(len(times.rgb_s) for times in self._times.values())
 
     def pairs(self) -> Iterator[PreparedPair]:

@@ -18,7 +18,7 @@ from refinefuse_ros.image.presentation import STYLES
 from refinefuse_ros.image.sensor_view import FLIPS, Crop, SensorView
 from refinefuse_ros.nodes.parameters import parameter
 from refinefuse_ros.stream.clocks import LONGEST_INTERVAL_MS
-from refinefuse_ros.stream.pairing import LEAST_WAIT_MS, MOST_WAIT_MS, STAMPS, SyncSettings
+from refinefuse_ros.stream.pairing import LEAST_WAIT_MS, MOST_OFFSET_MS, MOST_WAIT_MS, STAMPS, SyncSettings
 
 TRANSPORTS: Final = ("raw", "compressed")
 THERMAL_TRANSPORTS: Final = (*TRANSPORTS, "compressedDepth")
@@ -278,7 +278,7 @@ class SyncParameters:
         SyncSettings.thermal_offset_ms,
         "Added to every thermal stamp before pairing, for cameras whose stamps are apart by a constant.",
         unit="ms",
-        between=(-600_000, 600_000),
+        between=(-MOST_OFFSET_MS, MOST_OFFSET_MS),
         live=True,
     )
     stamps: str = parameter(

@@ -24,6 +24,7 @@ HEADER, ARRIVAL = STAMPS = ("header", "arrival")
 # An `auto` wait lies between these, ms: less gains nothing, more is a latency that somebody should choose.
 LEAST_WAIT_MS: Final = 50.0
 MOST_WAIT_MS: Final = 500.0
+MOST_OFFSET_MS: Final = 600_000.0
 # Added to the lag that was measured: the next frame may come a little later.
 WAIT_MARGIN_MS: Final = 30.0
 # An `auto` hold is for a thermal camera that is slower than RGB by a twentieth, or leaves frames out; it covers the
