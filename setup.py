@@ -75,7 +75,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
-        (f"share/{PACKAGE}/config", [*glob("config/*.yaml"), *glob("config/*.rviz"), *glob("config/*.xml")]),
+        (f"share/{PACKAGE}/config", [path for path in glob("config/*") if "." in path]),
         (f"share/{PACKAGE}/config/train", glob("config/train/*.yaml")),
         (f"share/{PACKAGE}/models", [path for path in glob("models/*") if not path.endswith(".md")]),
     ],
