@@ -1,4 +1,17 @@
-# Copyright 2026 refinefuse_ros contributors. SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 refinefuse_ros contributors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What the package says of itself is the same everywhere, and the rules of the house hold."""
 
 from __future__ import annotations
@@ -104,3 +117,10 @@ def test_the_model_card_names_the_shipped_files_hashes() -> None:
     assert shipped
     for path in shipped:
         assert sha256_of(path) in card, f"{path.name} is not the file of the model card"
+
+
+def test_every_python_file_has_the_licence_s_head_as_ament_copyright_reads_it() -> None:
+    head = "".join(Path(__file__).read_text().splitlines(keepends=True)[:13])
+    assert "Licensed under the Apache License, Version 2.0" in head
+    files = [path for folder in ("refinefuse_ros", "tests", "launch") for path in (ROOT / folder).rglob("*.py")]
+    assert [str(path) for path in files if not path.read_text().startswith(head)] == []
