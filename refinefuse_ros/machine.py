@@ -127,6 +127,11 @@ def gpu_memory_used_mib() -> float | None:
     return float(sum(map(int, used))) if used and all(text.isdigit() for text in used) else None
 
 
+def has_screen() -> bool:
+    """Whether there is one to open a window on."""
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def _cpu_name() -> str:
     for line in _text(Path("/proc/cpuinfo")).splitlines():
         if line.startswith("model name"):

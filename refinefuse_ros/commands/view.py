@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from refinefuse_ros.commands.processes import node_command, run_foreground
+    from refinefuse_ros.commands.processes import node_command, require_viewer, run_foreground
 
+    require_viewer()
     parameters = view_parameters(options.web, options.save) | {
         name: value
         for name, value in (

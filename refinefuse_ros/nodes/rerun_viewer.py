@@ -29,6 +29,7 @@ from typing import Final
 from urllib.parse import quote
 
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.machine import has_screen
 
 LOCAL: Final = "127.0.0.1"
 _START_S: Final = 20.0
@@ -54,7 +55,7 @@ class RerunViewer:
     """
 
     def __init__(self, page: bool, host: str, port: int, page_port: int, memory_mb: int) -> None:
-        if not page and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        if not page and not has_screen():
             raise ViewerError("There is no screen to open a window on (DISPLAY is not set); give --web or --save FILE.")
         for number, option in ((port, "--port"), *([(page_port, "--web-port")] if page else [])):
             _check_free(host, number, option)

@@ -75,3 +75,13 @@ def test_what_is_no_line_of_the_recorders_does_not_hide_its_end():
         progress = _Progress(recorder)
         assert progress.ended.wait(10)
     assert progress.latest == {"final": True}
+
+
+@pytest.mark.parametrize("command", [["view", "--save", "a.rrd"], ["demo", "--view"]])
+def test_a_viewer_that_is_not_installed_is_one_sentence(
+    command: list[str], tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(processes, "find_spec", lambda name: None)
+    assert main(command) == 1
+    assert capsys.readouterr().err.endswith("install the extra view: pip install '.[view]'.\n")

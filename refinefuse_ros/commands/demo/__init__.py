@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("out/demo"), help="folder for the results (default: %(default)s)"
     )
+    parser.add_argument(
+        "--view", action="store_true", help="show it meanwhile in Rerun: a window, or a page without a screen"
+    )
     add_json(parser)
     add_engine(parser)
 
@@ -74,6 +77,8 @@ def run(options: argparse.Namespace) -> None:
     else:
         refuse(options, "a source", "thermal_topic", "rgb_topic", "runs")
         cast = cast_of_source(options.source, options.seconds or _SECONDS, options.rate)
-    report = run_demo(cast, output=options.output, request=engine_request(options), quiet=options.json)
+    report = run_demo(
+        cast, output=options.output, request=engine_request(options), view=options.view, quiet=options.json
+    )
     if options.json:
         print_json(report)

@@ -39,10 +39,12 @@ from refinefuse_ros.commands.processes import (
     interrupt_on_termination,
     last_line,
     node_command,
+    require_viewer,
     stop,
 )
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
+from refinefuse_ros.machine import has_screen
 from refinefuse_ros.nodes.live_report import REPORT, fusion_values, playback_values, summary
 
 # For engine, discovery and the first frame on a slow machine, and for any later standstill.
@@ -53,8 +55,10 @@ class DemoError(UserError):
     """The demonstration did not work; the message says which part failed."""
 
 
-def run_demo(cast: Cast, *, output: Path, request: EngineRequest, quiet: bool) -> dict[str, Any]:
+def run_demo(cast: Cast, *, output: Path, request: EngineRequest, view: bool, quiet: bool) -> dict[str, Any]:
     """Stream to the end; leave fused.mp4, contact_sheet.png and report.json in `output`; return the report.
+
+    With `view` a viewer shows it until then.
 
     Raises:
         DemoError: a process failed, or nothing was fused.
@@ -66,6 +70,10 @@ def run_demo(cast: Cast, *, output: Path, request: EngineRequest, quiet: bool) -
         "fusion_node": node_command("fusion_node", {**engine_parameters(request), **cast.fusing}),
         cast.player: node_command(cast.player, {"wait_for_subscribers": 2, **cast.playing}),
     }
+    if view:
+        require_viewer()
+        sim_time = {"use_sim_time": True} if cast.recording.get("use_sim_time") else {}
+        commands["viewer"] = node_command("viewer", {"show": "window" if has_screen() else "page", **sim_time})
     environment = environment_of(choose_domain())
     processes: dict[str, subprocess.Popen[str]] = {}
     with ExitStack() as stack:
@@ -76,7 +84,7 @@ def run_demo(cast: Cast, *, output: Path, request: EngineRequest, quiet: bool) -
                 command,
                 env=environment,
                 stdout=subprocess.PIPE if name == "recorder" else log,
-                stderr=log,
+                stderr=None if name == "viewer" and not quiet else log,  # it says where its page is
                 text=True,
                 start_new_session=True,  # Ctrl-C reaches this process only; it ends the others
             )
