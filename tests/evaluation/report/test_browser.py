@@ -35,6 +35,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from refinefuse_ros.evaluation.recording import LiveLatency
 from refinefuse_ros.evaluation.report import write_report
+from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, RANKED_NAMES
 from refinefuse_ros.evaluation.verdict import Gallery, Verdict
 
 TIMEOUT_MS = 30_000
@@ -96,7 +97,7 @@ def test_every_chart_is_drawn(browser: Browser, report: Path) -> None:
                 plot.scrollWidth <= plot.clientWidth, plot.querySelector('.main-svg').getBoundingClientRect().height,
             ])""",
         )
-        assert len(charts) == 8 + 3
+        assert len(charts) == len(METRIC_NAMES) + 3
         for name, drawings, traces, fits, height in charts:
             assert drawings, name
             assert traces, name
@@ -149,7 +150,7 @@ def test_methods_and_layers_are_chosen_and_the_split_moves(browser: Browser, rep
 
 def test_worst_pairs_are_chosen_by_method_and_enlarged(browser: Browser, report: Path) -> None:
     with opened(browser, report) as page:
-        assert page.locator(".worst-pair:visible").count() == 3 * 8
+        assert page.locator(".worst-pair:visible").count() == 3 * len(RANKED_NAMES)
         page.select_option("#worst-method", label="base")
         page.locator(".worst-pair:visible").first.click()
         assert page.inner_text("#enlarged-title").startswith("VIF ")
