@@ -21,10 +21,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refinefuse_ros.commands.options import (
+    VIEWS,
     UsageError,
     add_bag_topics,
     add_cameras,
     add_json,
+    add_views,
+    given_views,
     print_json,
     refuse,
     require_both,
@@ -50,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time", action="store_true", help="find the constant offset between the cameras' clocks, out of what moves"
     )
+    add_views(parser)
     add_json(parser)
 
 
@@ -58,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
         refuse(options, "a recording", "thermal", "rgb")
     else:
         require_both(options, "--bag")
-        refuse(options, "files", "thermal_topic", "rgb_topic")
+        refuse(options, "files", "thermal_topic", "rgb_topic", *VIEWS)
     if options.time:
         refuse(options, "--time", "output", "points", "check")
         _find_offset(options)
@@ -71,7 +75,10 @@ def run(options: argparse.Namespace) -> None:
     from refinefuse_ros.commands import calibrating
 
     known = read_alignment(options.check) if options.check else None
-    moments = calibrating.gather(options.thermal, options.rgb, options.bag, options.thermal_topic, options.rgb_topic)
+    if options.bag:
+        moments = calibrating.gather_bag(options.bag, options.thermal_topic, options.rgb_topic, given_views(options))
+    else:
+        moments = calibrating.gather_files(options.thermal, options.rgb)
     if known:
         error_px = calibrating.check(known, moments)
         if options.json:
@@ -93,7 +100,9 @@ def _find_offset(options: argparse.Namespace) -> None:
     from refinefuse_ros.commands import calibrating_time
 
     if options.bag:
-        found = calibrating_time.offset_of_bag(options.bag, options.thermal_topic, options.rgb_topic, options.json)
+        found = calibrating_time.offset_of_bag(
+            options.bag, options.thermal_topic, options.rgb_topic, given_views(options), options.json
+        )
     else:
         found = calibrating_time.offset_of_videos(options.thermal, options.rgb, options.json)
     if options.json:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,8 +35,10 @@ from refinefuse_ros.evaluation.comparing import spread
 from refinefuse_ros.evaluation.pairing import Pairing
 from refinefuse_ros.image.colour import split_luma, to_grey
 from refinefuse_ros.image.files import write_image
-from refinefuse_ros.image.frame import Frame, ImageSize
-from refinefuse_ros.recordings.reading import open_bag
+from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.sensor_view import SensorView
+from refinefuse_ros.recordings.reading import BagReader, open_bag
+from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.pairing import SyncSettings
 from refinefuse_ros.writing import prepare_to_write
 
@@ -70,24 +72,35 @@ class Calibration:
     pairs: int
 
 
-def gather(
-    thermal: Path | None, rgb: Path | None, bag: Path | None, thermal_topic: str | None, rgb_topic: str | None
-) -> Moments:
-    """Some pairs, evenly spread over files or a recording.
+def gather_files(thermal: Path, rgb: Path) -> Moments:
+    """Some pairs, evenly spread over files.
 
     Raises:
-        SourceError, BagError: they cannot be paired or read.
+        SourceError: they cannot be paired or read.
         AlignmentError: there is no pair, or pairs are of several sizes.
     """
-    found = _of_bag(bag, thermal_topic, rgb_topic) if bag else _of_files(thermal, rgb)
-    kept = spread(found, MOST_PAIRS)
-    if not kept:
-        raise AlignmentError(f"{bag or rgb} holds no pair of the two cameras; check that both were recorded.")
-    moments = Moments([pair[0] for pair in kept], [pair[1] for pair in kept])
-    for planes in (moments.thermal, moments.rgb):
-        if len({ImageSize.of(plane) for plane in planes}) > 1:
-            raise AlignmentError("The pictures of one camera are of several sizes; give a recording of one setting.")
-    return moments
+    return _spread(((pair.thermal, split_luma(pair.rgb, "bgr8")[0]) for pair in open_pairs(thermal, rgb)), rgb)
+
+
+def gather_bag(
+    bag: Path, thermal_topic: str | None, rgb_topic: str | None, views: Mapping[Stream, SensorView]
+) -> Moments:
+    """Some pairs, evenly spread over a recording, whose images are taken as `views` say.
+
+    Raises:
+        BagError: it cannot be read.
+        AlignmentError: as `gather_files`.
+    """
+    reader = open_bag(bag, thermal_topic, rgb_topic, views=views)
+    pairs = Pairing(reader, SyncSettings()).pairs({}, quiet=True)
+    planes = (
+        (
+            to_grey(pair.thermal.payload.pixels, pair.thermal.payload.encoding),
+            split_luma(pair.rgb.payload.pixels, pair.rgb.payload.encoding)[0],
+        )
+        for pair in pairs
+    )
+    return _spread(planes, bag, reader)
 
 
 def calibrate(moments: Moments, output: Path, points: Path | None, command: str) -> Calibration:
@@ -154,16 +167,15 @@ def _placed(moments: Moments, alignment: Alignment | None) -> list[PlacedThermal
     return [placer.place(grey_of(plane).astype(np.uint8), moments.rgb_size) for plane in moments.thermal]
 
 
-def _of_files(thermal: Path, rgb: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for pair in open_pairs(thermal, rgb):
-        yield pair.thermal, split_luma(pair.rgb, "bgr8")[0]
-
-
-def _of_bag(bag: Path, thermal_topic: str | None, rgb_topic: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    pairing = Pairing(open_bag(bag, thermal_topic, rgb_topic), SyncSettings())
-    for pair in pairing.pairs({}, quiet=True):
-        yield _grey(pair.thermal.payload), split_luma(pair.rgb.payload.pixels, pair.rgb.payload.encoding)[0]
-
-
-def _grey(frame: Frame) -> np.ndarray:
-    return to_grey(frame.pixels, frame.encoding)
+def _spread(pairs: Iterable[tuple[np.ndarray, np.ndarray]], source: Path, reader: BagReader | None = None) -> Moments:
+    kept = spread(pairs, MOST_PAIRS)
+    if not kept:
+        losses = reader.losses() if reader else []
+        raise AlignmentError(
+            losses[0] if losses else f"{source} holds no pair of the two cameras; check that both were recorded."
+        )
+    moments = Moments([pair[0] for pair in kept], [pair[1] for pair in kept])
+    for planes in (moments.thermal, moments.rgb):
+        if len({ImageSize.of(plane) for plane in planes}) > 1:
+            raise AlignmentError("The pictures of one camera are of several sizes; give a recording of one setting.")
+    return moments

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from refinefuse_ros.alignment.timing import SEARCH_MS, TimeOffset, find_offset
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.colour import split_luma, to_grey
 from refinefuse_ros.image.files import SourceError, is_video
+from refinefuse_ros.image.sensor_view import SensorView
 from refinefuse_ros.image.video import VideoReader
 from refinefuse_ros.progress import progress
 from refinefuse_ros.recordings.reading import open_bag
@@ -48,14 +50,16 @@ def offset_of_videos(thermal: Path, rgb: Path, quiet: bool) -> TimeOffset:
     return find_offset(*(_film_of_video(path, quiet) for path in (thermal, rgb)))
 
 
-def offset_of_bag(bag: Path, thermal_topic: str | None, rgb_topic: str | None, quiet: bool) -> TimeOffset:
-    """The offset between a recording's two cameras, by the stamps of their headers.
+def offset_of_bag(
+    bag: Path, thermal_topic: str | None, rgb_topic: str | None, views: Mapping[Stream, SensorView], quiet: bool
+) -> TimeOffset:
+    """The offset between a recording's two cameras, whose images are taken as `views` say, by their headers' stamps.
 
     Raises:
         BagError: the recording cannot be used, or the stamps are of different clocks.
         OffsetError: the pictures do not tell it.
     """
-    reader = open_bag(bag, thermal_topic, rgb_topic)
+    reader = open_bag(bag, thermal_topic, rgb_topic, views=views)
     films = {stream: _Taking() for stream in Stream}
     delays_ns: dict[Stream, list[int]] = {stream: [] for stream in Stream}
     for item in progress(reader.frames(), "watching", sum(reader.counts.values()), quiet):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinefuse_ros.commands.options import (
+    VIEWS,
     UsageError,
     add_alignment,
     add_bag_topics,
@@ -30,9 +31,11 @@ from refinefuse_ros.commands.options import (
     add_json,
     add_steady,
     add_thermal_offset,
+    add_views,
     count,
     engine_request,
     given_alignment,
+    given_views,
     not_negative,
     positive,
     refuse,
@@ -82,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", type=Path, help="a detector's ONNX file, to measure whether fused images help it")
     parser.add_argument("--labels", type=Path, help="a folder with the labels of the objects that it should find")
     add_alignment(parser)
+    add_views(parser)
     add_steady(parser)
     parser.add_argument("--motion", action="store_true", help="also measure how videos move, by optical flow; slow")
     add_json(parser)
@@ -122,7 +126,8 @@ def _check_usage(options: argparse.Namespace) -> None:
     require_both(options, "--bag")
     if (options.detector is None) != (options.labels is None):
         raise UsageError("--detector and --labels go together; give both or neither.")
-    refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", *_OF_A_RECORDING, "video", "fused_bag")
+    refuse(options, "files", "thermal_topic", "rgb_topic", "fused_topic", *_OF_A_RECORDING, *VIEWS)
+    refuse(options, "files", "video", "fused_bag")
     if options.fused and not options.model:
         refuse(options, "results that are there, with no --model", "backend", "precision", "device", "steady")
 
@@ -163,6 +168,7 @@ def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
         rgb_topic=options.rgb_topic,
         fused_topic=options.fused_topic,
         sync=SyncSettings(**sync),
+        views=given_views(options),
         fused_files=FusedFiles(options.video, options.fused_bag),
         **shared,
     )

@@ -19,12 +19,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.presentation import STYLES
+from refinefuse_ros.image.sensor_view import CAMERAS, FLIPS, Crop, SensorView
+from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.pairing import MOST_OFFSET_MS
 
 if TYPE_CHECKING:
@@ -45,6 +47,42 @@ def add_bag_topics(verb: argparse.ArgumentParser) -> None:
     """--thermal-topic and --rgb-topic, of a recording."""
     verb.add_argument("--thermal-topic", help="the recording's thermal image topic (default: guessed)")
     verb.add_argument("--rgb-topic", help="the recording's RGB image topic (default: guessed)")
+
+
+def add_views(verb: argparse.ArgumentParser) -> None:
+    """--thermal-crop and the like, of a recording; read by `given_views`."""
+    group = verb.add_argument_group(
+        "how a recording's images are to be taken", "as the node's parameters of these names"
+    )
+    for camera in CAMERAS:
+        group.add_argument(f"--{camera}-encoding", help="what the pixels are, where the driver labels them wrongly")
+        group.add_argument(f"--{camera}-crop", metavar='"X Y W H"', help="the part of the image that shows the scene")
+        group.add_argument(f"--{camera}-rotate", type=int, metavar="DEGREES", help="turn it clockwise")
+        group.add_argument(f"--{camera}-flip", choices=FLIPS, help="mirror it, once it is turned")
+
+
+VIEWS: Final = tuple(f"{camera}_{name}" for camera in CAMERAS for name in ("encoding", "crop", "rotate", "flip"))
+"""The options of `add_views`, as attributes."""
+
+
+def given_views(options: argparse.Namespace) -> dict[Stream, SensorView]:
+    """What the options of `add_views` say of each camera.
+
+    Raises:
+        UsageError: one of them is not allowed.
+    """
+    views = {}
+    for stream in Stream:
+        encoding, crop, rotate, flip = (getattr(options, name) for name in VIEWS if name.startswith(f"{stream}_"))
+        try:
+            view = SensorView(
+                str(stream), encoding or "", crop=Crop.parse(crop or ""), rotate=rotate or 0, flip=flip or "none"
+            )
+        except ValueError as error:
+            raise UsageError(f"The view of the {stream} camera cannot be used: {error}") from error
+        if view != SensorView(str(stream)):
+            views[stream] = view
+    return views
 
 
 def add_alignment(verb: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
@@ -45,6 +45,7 @@ from refinefuse_ros.evaluation.work.workers import Parallelism
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.sensor_view import SensorView
 from refinefuse_ros.offline import note_skipped
 from refinefuse_ros.pipeline import prepare_thermal
 from refinefuse_ros.recordings.checksum import Checksum
@@ -67,6 +68,7 @@ def evaluate_bag(
     rgb_topic: str | None = None,
     fused_topic: str | None = None,
     sync: SyncSettings | None = None,
+    views: Mapping[Stream, SensorView] | None = None,
     alignment: Alignment | None = None,
     steady: bool = False,
     motion: bool = False,
@@ -84,6 +86,7 @@ def evaluate_bag(
         fused_topic: images that were fused when the bag was recorded, which are compared with the models'; None takes
             the topic that by its name has some, if there is one.
         sync: how frames are paired; None takes the node's defaults.
+        views: how the cameras' images are taken, where their messages do not say it.
         alignment: how thermal is placed onto RGB; None stretches it.
         steady: average the models' images over time (`Steadier`), as the node does with fused.steady.
         motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
@@ -103,7 +106,7 @@ def evaluate_bag(
     """
     started_s = time.perf_counter()
     models = label_models(requests)
-    reader = open_bag(path, thermal_topic, rgb_topic, fused_topic)
+    reader = open_bag(path, thermal_topic, rgb_topic, fused_topic, views or {})
     pairing = Pairing(reader, sync or SyncSettings())
     fused = FusedTopic(reader.fused_topic) if reader.fused_topic else None
     latency = LatencyReader()
@@ -121,7 +124,7 @@ def evaluate_bag(
         tally = run(
             Job(models, is_video=True, steady=steady, motion=motion, returns_fused=outputs is not None),
             [fused.name] if fused else [],
-            preparation.prepare(matched, _announcing(outputs, reader)),
+            preparation.prepare(matched, _announcing(outputs, reader, (views or {}).get(Stream.RGB))),
             pairing.expected,
             where or Parallelism(workers=1),
             outputs.write if outputs else None,
@@ -183,9 +186,11 @@ class _Preparation:
         ]
 
 
-def _announcing(outputs: FusedOutputs | None, reader: BagReader) -> Callable[[Frame], None]:
+def _announcing(outputs: FusedOutputs | None, reader: BagReader, view: SensorView | None) -> Callable[[Frame], None]:
     if outputs is None:
         return lambda rgb: None
+    if view and not view.is_whole:  # its CameraInfo is of other pixels
+        return lambda rgb: outputs.announce(rgb, None)
     return lambda rgb: outputs.announce(rgb, reader.cameras[Stream.RGB].camera_info)
 
 

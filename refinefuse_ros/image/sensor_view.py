@@ -120,6 +120,11 @@ class SensorView:
         """Whether pixels lie elsewhere than a CameraInfo has them, even within `crop`."""
         return self.rotate != 0 or self.flip != "none"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether each pixel lies where the camera's messages have it."""
+        return self.crop == WHOLE and not self.is_turned
+
     def decode(
         self,
         encoding: str,
@@ -172,7 +177,7 @@ class SensorView:
         if self.bits < 16 and self.camera == "rgb" and pixels.dtype == np.uint16:
             # No shift: it would wrap values beyond those bits around to dark ones.
             pixels = cv2.multiply(pixels, (65535 / (2**self.bits - 1),) * 4)
-        if self.crop == WHOLE and not self.is_turned:
+        if self.is_whole:
             return pixels, encoding
         pixels, encoding = self._with_own_pixels(pixels, encoding)
         part = self.crop.of(ImageSize.of(pixels))

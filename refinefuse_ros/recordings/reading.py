@@ -31,6 +31,7 @@ from rosbags.typesys.store import Typestore
 from refinefuse_ros.image.codec import MalformedImage, decode
 from refinefuse_ros.image.compressed import decode_compressed
 from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.image.sensor_view import SensorView
 from refinefuse_ros.recordings.salvage import StoredMessage
 from refinefuse_ros.recordings.storage import BagError, BagFiles, Topic
 from refinefuse_ros.stream.outcome import Stream
@@ -40,6 +41,7 @@ IMAGE: Final = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE: Final = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO: Final = "sensor_msgs/msg/CameraInfo"
 DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
+_AS_SENT: Final[Mapping[Stream, SensorView]] = MappingProxyType({})
 _NONE_ELSE: Final[Mapping[str, Callable[[StoredMessage], None]]] = MappingProxyType({})
 # Words that topic names are made of, by what they say about the camera.
 _WORDS: Final = {
@@ -117,7 +119,9 @@ class BagReader:
         cameras: what the newest run of `frames` found.
     """
 
-    def __init__(self, files: BagFiles, topics: dict[Stream, str], fused_topic: str | None) -> None:
+    def __init__(
+        self, files: BagFiles, topics: dict[Stream, str], fused_topic: str | None, views: Mapping[Stream, SensorView]
+    ) -> None:
         self.path = files.path
         self.topics = topics
         self.types = {stream: files.topics[topic].type for stream, topic in topics.items()}
@@ -131,6 +135,7 @@ class BagReader:
         self.diagnostics_topics = [name for name, topic in files.topics.items() if topic.type == DIAGNOSTICS]
         self.cameras = {stream: CameraReading() for stream in Stream}
         self._files = files
+        self._views = views
         self._read_to_end = False
 
     @property
@@ -183,7 +188,7 @@ class BagReader:
                 if message.type == CAMERA_INFO:
                     camera.camera_info = deserialize(message)
                     continue
-                frame = to_frame(message)
+                frame = to_frame(message, self._views.get(message.stream))
             except MalformedImage as error:
                 camera.unreadable[error.reason] += 1
                 camera.example = camera.example or str(error)
@@ -213,13 +218,18 @@ class BagReader:
 
 
 def open_bag(
-    path: Path, thermal_topic: str | None = None, rgb_topic: str | None = None, fused_topic: str | None = None
+    path: Path,
+    thermal_topic: str | None = None,
+    rgb_topic: str | None = None,
+    fused_topic: str | None = None,
+    views: Mapping[Stream, SensorView] = _AS_SENT,
 ) -> BagReader:
     """Find the two cameras of a rosbag2 recording, and the images that were fused live.
 
     Args:
         path: a bag's folder, or one .mcap or .db3 file.
         thermal_topic, rgb_topic, fused_topic: their image topics (Image or CompressedImage); None guesses by name.
+        views: what the cameras' messages do not say, or say wrongly.
 
     Raises:
         BagError: there is no bag, no image in it, only one camera, or the topics cannot be told.
@@ -239,7 +249,7 @@ def open_bag(
             )
     cameras = guess_topics(images, given, path)
     others = {name: topic for name, topic in images.items() if name not in cameras.values()}
-    return BagReader(files, cameras, fused_topic or _guess_fused(others))
+    return BagReader(files, cameras, fused_topic or _guess_fused(others), views)
 
 
 def guess_topics(images: dict[str, Topic], given: dict[Stream, str | None], path: Path) -> dict[Stream, str]:
@@ -289,18 +299,18 @@ def deserialize(message: BagMessage | StoredMessage) -> Any:
         ) from error
 
 
-def to_frame(message: BagMessage | StoredMessage) -> Frame:
-    """Decode an image message; raw ones without a copy where the encoding allows.
+def to_frame(message: BagMessage | StoredMessage, view: SensorView | None = None) -> Frame:
+    """Decode an image message; raw ones without a copy where the encoding allows. `view` is as the node's.
 
     Raises:
         MalformedImage: it cannot be used.
     """
     image = deserialize(message)
     if message.type == COMPRESSED_IMAGE:
-        pixels, encoding = decode_compressed(image.format, image.data)
+        pixels, encoding = (view.decode_compressed if view else decode_compressed)(image.format, image.data)
     else:
         layout = image.height, image.width, image.step, bool(image.is_bigendian)
-        pixels, encoding = decode(image.encoding, *layout, image.data)
+        pixels, encoding = (view.decode if view else decode)(image.encoding, *layout, image.data)
     stamp = image.header.stamp
     return Frame(stamp.sec * NS_PER_S + stamp.nanosec, image.header.frame_id, encoding, pixels)
 

@@ -71,6 +71,7 @@ def test_pictures_without_common_structure_are_refused_and_nothing_is_written(
         ([], "give --output alignment.yaml"),
         (["--check", "a.yaml", "--output", "b.yaml"], "--output is not for --check"),
         (["--output", "a.yaml", "--rgb-topic", "/rgb"], "--rgb-topic is not for files"),
+        (["--output", "a.yaml", "--thermal-crop", "0 0 0 -2"], "--thermal-crop is not for files"),
     ],
 )
 def test_wrong_usage_is_said(pair: list[str], arguments: list[str], said: str, capsys) -> None:
@@ -87,3 +88,27 @@ def test_a_recording_serves_as_files_do(tmp_path: Path, few_pairs, capsys) -> No
     assert read_alignment(tmp_path / "alignment.yaml").rgb_size == (64, 48)
     evaluated = ["--alignment", str(tmp_path / "alignment.yaml"), "--backend", "laplacian", "--workers", "1", "--json"]
     assert main(["evaluate", "--bag", str(tmp_path / "bag"), *evaluated]) == 0
+
+
+def test_a_recording_s_images_are_taken_as_the_node_would(tmp_path: Path, few_pairs, capsys) -> None:
+    write_bag(few_pairs(2), tmp_path / "bag")
+    corners = [(0, 0), (43, 0), (43, 45), (0, 45)]
+    (tmp_path / "points.txt").write_text("\n".join(f"{x} {y} {x + 1} {y + 1}" for x, y in corners))
+    words = ["--bag", str(tmp_path / "bag"), "--points", str(tmp_path / "points.txt")]
+    output = tmp_path / "alignment.yaml"
+    views = ["--thermal-crop", "0 0 0 -2", "--rgb-crop", "8 4 40 36", "--rgb-rotate", "90"]
+    assert main(["calibrate", *words, *views, "--output", str(output)]) == 0
+    alignment = read_alignment(output)
+    assert (alignment.thermal_size, alignment.rgb_size) == ((64, 46), (36, 40))
+    scored = ["--backend", "laplacian", "--workers", "1", "--json"]
+    capsys.readouterr()
+    assert main(["evaluate", "--bag", str(tmp_path / "bag"), "--thermal-crop", "0 0 0 -2", *scored]) == 0
+    json.loads(capsys.readouterr().out)
+    for wrong, said in (
+        (["--thermal-crop", "0 0 900 900"], "image of 64x48 has no part of 900x900"),
+        (["--rgb-crop", "left"], "'left' is no part of an image"),
+        (["--rgb-rotate", "45"], "rgb.rotate cannot be 45"),
+    ):
+        assert main(["calibrate", *words, *wrong, "--output", str(tmp_path / "other.yaml")]) != 0
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "other.yaml").exists()
