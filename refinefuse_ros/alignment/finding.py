@@ -140,6 +140,7 @@ class Effort:
         block_px, step_px: the blocks that are matched, and how far apart they lie.
         reach_px: how far off a block may be to be found.
         least_blocks: fewer that agree tell nothing.
+        model: of `MODELS`, which they must agree on.
     """
 
     side_px: int
@@ -147,13 +148,14 @@ class Effort:
     step_px: int
     reach_px: int
     least_blocks: int
+    model: str
 
 
 NOTED_ERROR_PX: Final = 10.0
 """From here on thermal that lies beside RGB is said, unless told otherwise: RGB pixels."""
-THOROUGH: Final = Effort(_WORKING_SIDE_PX, _FULL_BLOCK_PX, _FULL_STEP_PX, _REACH_MEASURED_PX, _LEAST_BLOCKS)
+THOROUGH: Final = Effort(_WORKING_SIDE_PX, _FULL_BLOCK_PX, _FULL_STEP_PX, _REACH_MEASURED_PX, _LEAST_BLOCKS, "affine")
 """To a fraction of a pixel, from several moments: some seconds."""
-QUICK: Final = Effort(side_px=160, block_px=32, step_px=16, reach_px=20, least_blocks=10)
+QUICK: Final = Effort(side_px=160, block_px=32, step_px=16, reach_px=20, least_blocks=10, model="similarity")
 """To some pixels of 640, from one moment: some hundredths of a second; and an eighth of the side is in reach."""
 
 
@@ -179,14 +181,17 @@ def measure_error(placed: Sequence[PlacedThermal], rgb: Sequence[np.ndarray], ef
         [grey_of(thermal) for thermal, _ in small], [luma.astype(np.float32) for _, luma in small], 1, seen
     )
     matches = pictures.match(np.eye(3), effort.block_px, effort.step_px, effort.reach_px)
-    matrix, agreed = _consensus("affine", matches, np.eye(3), 2 * _TOLERANCE_PX)
+    matrix, agreed = _consensus(effort.model, matches, np.eye(3), 2 * _TOLERANCE_PX)
     if matrix is None or agreed.sum() < effort.least_blocks or agreed.sum() < _LEAST_SHARE * matches.tried:
         raise NotFoundError(
             f"The error of the alignment cannot be told: only {agreed.sum()} of {matches.tried} places in the two"
             f" pictures agree on it, because it is over {effort.reach_px / shrink:.0f} px or because there is too"
             f" little that both cameras see; {_ADVICE}, or calibrate again."
         )
-    off = apply(matrix, matches.thermal[agreed]) - matches.thermal[agreed]
+    # Of the whole picture, not of the blocks that agree: what is turned agrees near its centre, where it is off least.
+    width, height = small[0][1].shape[1::-1]
+    places = np.stack(np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)), axis=-1).reshape(-1, 2)
+    off = apply(matrix, places) - places
     return float(np.sqrt((off**2).sum(axis=1).mean())) / shrink
 
 

@@ -68,6 +68,15 @@ def test_it_says_how_far_thermal_lies_beside_rgb(watch: AlignmentWatch, scene: S
     assert reading.error_px == pytest.approx(off_px, abs=2.0)
 
 
+def test_what_is_turned_is_measured_in_the_whole_picture(scene: Scene) -> None:
+    thermal, rgb = scene(5, 1)
+    height, width = rgb[0].shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 6, 1)
+    turned = cv2.warpAffine(thermal[0].astype(np.uint8), turn, (width, height), borderMode=cv2.BORDER_REFLECT)
+    off_px = math.radians(6) * math.sqrt((width**2 + height**2) / 12)
+    assert watching.error_at_a_glance(PlacedThermal(turned), rgb[0]) == pytest.approx(off_px, rel=0.12)
+
+
 def test_one_moment_is_not_believed(watch: AlignmentWatch, scene: Scene) -> None:
     reading = measured(watch, moments(scene, 0.0, count=1))
     assert (reading.moments, math.isnan(reading.error_px)) == (1, True)
