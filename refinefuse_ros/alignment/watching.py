@@ -30,12 +30,14 @@ import numpy as np
 
 from refinefuse_ros.alignment.finding import QUICK, NotFoundError, measure_error
 from refinefuse_ros.alignment.placing import PlacedThermal
+from refinefuse_ros.errors import in_words
 
 # Between measurements: as long as keeps them below this share of the time, within bounds.
 _SHARE: Final = 0.05
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 1.0, 3.0
-# A reading is the median of so many measurements, of which so many must have told something.
-_KEPT: Final = 5
+# A reading is the median of so many measurements, of which so many must have told something before it counts as known;
+# then it stays known while any does, for in some scenes every second moment tells nothing.
+_KEPT: Final = 7
 LEAST_TOLD: Final = 3
 # Older ones say nothing of the cameras now.
 _LONGEST_S: Final = 20.0
@@ -49,10 +51,12 @@ class AlignmentReading:
     Attributes:
         error_px: root mean square over the picture, RGB pixels; NaN where the pictures do not tell.
         moments: how many were looked at of late; 0 where none was.
+        fault: what went wrong with the newest of them in an unforeseen way, as a sentence; empty where nothing did.
     """
 
     error_px: float = math.nan
     moments: int = 0
+    fault: str = ""
 
 
 class _Measured(NamedTuple):
@@ -74,6 +78,8 @@ class AlignmentWatch:
         self._due_s = 0.0
         self._closed = False
         self._measured: deque[_Measured] = deque(maxlen=_KEPT)
+        self._known = False
+        self._fault = ""
         self._thread = threading.Thread(target=self._work, name="alignment watch", daemon=True)
         self._thread.start()
 
@@ -89,8 +95,9 @@ class AlignmentWatch:
         with self._changed:
             since_s = time.monotonic() - _LONGEST_S
             recent = [one.error_px for one in self._measured if one.at_s >= since_s]
-        told = [error for error in recent if not math.isnan(error)]
-        return AlignmentReading(median(told) if len(told) >= LEAST_TOLD else math.nan, len(recent))
+            told = [error for error in recent if not math.isnan(error)]
+            self._known = len(told) >= (1 if self._known else LEAST_TOLD)
+            return AlignmentReading(median(told) if self._known else math.nan, len(recent), self._fault)
 
     def close(self) -> None:
         """End the thread; a measurement that has begun is ended first."""
@@ -109,9 +116,14 @@ class AlignmentWatch:
                     return
                 placed, luma = self._shown
             start_s = time.perf_counter()
-            error_px = error_at_a_glance(placed, luma)
+            error_px, fault = math.nan, ""
+            try:
+                error_px = error_at_a_glance(placed, luma)
+            except Exception as error:  # else nothing would be measured any more, without a word
+                fault = in_words(error)
             took_s = time.perf_counter() - start_s
             with self._changed:
+                self._fault = fault
                 now_s = time.monotonic()
                 self._measured.append(_Measured(now_s, error_px))
                 self._due_s = now_s + min(max(took_s / _SHARE, _SHORTEST_PERIOD_S), _LONGEST_PERIOD_S)

@@ -132,6 +132,7 @@ class FusionDiagnostics:
         self._overhead = LatencyWindow()
         self._latency_beside_engine = LatencyWindow()
         self._offset = LatencyWindow()
+        self._misaligned = False
         self._info_mismatches: Counter[Stream] = Counter()
 
     def received(self, stream: Stream, now_ns: int) -> None:
@@ -246,12 +247,18 @@ class FusionDiagnostics:
         }
         return judgement, values
 
-    @staticmethod
-    def _alignment(look: Look) -> Judged:
+    def _alignment(self, look: Look) -> Judged:
         reading, settings = look.alignment, look.parameters.alignment
         judgement = judge_alignment(
-            reading.error_px, reading.moments, LEAST_TOLD, settings.max_error_px, bool(settings.file)
+            reading.error_px,
+            reading.moments,
+            LEAST_TOLD,
+            settings.max_error_px,
+            bool(settings.file),
+            self._misaligned,
+            reading.fault,
         )
+        self._misaligned = judgement.level is Level.WARN
         known = {} if math.isnan(reading.error_px) else {"alignment_error_px": reading.error_px}
         return judgement, known | {"alignment_file": settings.file}
 

@@ -27,6 +27,8 @@ from refinefuse_ros.stream.timing import NS_PER_MS, Percentiles, RateMeter
 
 # A camera of which nothing came for so long is not one that starts late: its topic's name is wrong, or it is not there.
 NEVER_CAME_MS: Final = 10_000.0
+# An alignment that was over its bound is not before it is so far below: measurements scatter.
+WELL_BELOW: Final = 0.8
 
 
 class Level(IntEnum):
@@ -197,7 +199,15 @@ def judge_engine(
     return Judgement(Level.OK, f"The {backend} engine runs.")
 
 
-def judge_alignment(error_px: float, moments: int, enough: int, max_error_px: float, calibrated: bool) -> Judgement:
+def judge_alignment(
+    error_px: float,
+    moments: int,
+    enough: int,
+    max_error_px: float,
+    calibrated: bool,
+    was_over: bool = False,
+    fault: str = "",
+) -> Judgement:
     """Status `alignment`.
 
     Args:
@@ -206,15 +216,19 @@ def judge_alignment(error_px: float, moments: int, enough: int, max_error_px: fl
         enough: how many it takes.
         max_error_px: `alignment.max_error_px`; 0 looks at none.
         calibrated: whether there is an alignment file.
+        was_over: whether it was a warning when last judged: then it stays one until the error is well below.
+        fault: what went wrong with the measuring, as a sentence; empty where nothing did.
     """
     if not max_error_px:
         return Judgement(Level.OK, "How well thermal lies on RGB is not watched.")
     if math.isnan(error_px):
+        if fault:
+            return Judgement(Level.STALE, fault)
         why = "the cameras see too little in common, or not the same part of the scene"
         if moments < enough:
             why = f"of the {enough} pairs that it takes, {moments} were looked at of late"
         return Judgement(Level.STALE, f"How well thermal lies on RGB cannot be told: {why}.")
-    if error_px <= max_error_px:
+    if error_px <= max_error_px * (WELL_BELOW if was_over else 1):
         return Judgement(Level.OK, f"Thermal lies {error_px:.1f} px beside RGB.")
     cure = (
         "the cameras have moved since they were calibrated; run refinefuse calibrate again"
@@ -223,7 +237,8 @@ def judge_alignment(error_px: float, moments: int, enough: int, max_error_px: fl
     )
     return Judgement(
         Level.WARN,
-        f"Thermal lies {error_px:.0f} px beside RGB, over the {max_error_px:.0f} px that are allowed: {cure}.",
+        f"Thermal lies {error_px:.0f} px beside RGB, {'over' if error_px > max_error_px else 'not well below'} the"
+        f" {max_error_px:.0f} px that are allowed: {cure}.",
     )
 
 

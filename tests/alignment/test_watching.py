@@ -91,6 +91,40 @@ def test_pictures_that_have_nothing_in_common_tell_nothing(watch: AlignmentWatch
     assert (reading.moments, math.isnan(reading.error_px)) == (4, True)
 
 
+def glances(monkeypatch: pytest.MonkeyPatch, watch: AlignmentWatch, scene: Scene, *told: float | Exception) -> Iterator:
+    """The readings while one measurement after the other tells what is given."""
+    calls: list[float | Exception] = []
+
+    def glance(placed: PlacedThermal, luma: np.ndarray) -> float:
+        calls.append(told[len(calls)])
+        if isinstance(calls[-1], Exception):
+            raise calls[-1]
+        return calls[-1]
+
+    monkeypatch.setattr(watching, "error_at_a_glance", glance)
+    ((placed, luma),) = moments(scene, 0.0, 1)
+    for count in range(1, len(told) + 1):
+        deadline_s = time.monotonic() + 30
+        while len(calls) < count or watch._shown:
+            assert time.monotonic() < deadline_s
+            if len(calls) < count:
+                watch.show(placed, luma)
+            time.sleep(0.001)
+        yield watch.read()
+
+
+def test_what_is_known_stays_known_while_some_moments_tell(watch: AlignmentWatch, monkeypatch, scene: Scene) -> None:
+    readings = glances(monkeypatch, watch, scene, 4.0, 5.0, math.nan, 4.0, *[math.nan] * 7)
+    known = [not math.isnan(reading.error_px) for reading in readings]
+    assert known == [False] * 3 + [True] * 7 + [False]
+
+
+def test_a_measurement_that_fails_is_said_and_the_next_one_is_made(watch: AlignmentWatch, monkeypatch, scene) -> None:
+    failed, worked = glances(monkeypatch, watch, scene, KeyError("nobody foresaw this"), 4.0)
+    assert "An unforeseen KeyError ('nobody foresaw this')" in failed.fault
+    assert (worked.moments, worked.fault) == (2, "")
+
+
 def test_where_thermal_sees_a_part_only_that_part_is_looked_at(watch: AlignmentWatch, scene: Scene) -> None:
     pairs = []
     for placed, luma in moments(scene, 6.0):

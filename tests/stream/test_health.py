@@ -138,6 +138,17 @@ def test_alignment() -> None:
     assert (level, "40 px" in message, "set alignment.file" in message) == (Level.WARN, True, True)
     assert "have moved since they were calibrated" in judged(40.0, calibrated=True).message
     assert judged(40.0, max_error_px=0.0).level is Level.OK
+    assert judge_alignment(math.nan, 5, 3, 10.0, False, fault="A bug.") == (Level.STALE, "A bug.")
+
+
+def test_an_alignment_at_its_bound_does_not_come_and_go() -> None:
+    levels, was_over = [], False
+    for error_px in (9.9, 10.1, 9.9, 10.1, 8.1, 7.9, 9.9, 10.1):
+        level, message = judge_alignment(error_px, 7, 3, 10.0, False, was_over)
+        was_over = level is Level.WARN
+        levels.append(was_over)
+        assert ("over the 10 px" in message) == (error_px > 10)
+    assert levels == [False, True, True, True, True, False, False, True]
 
 
 def test_a_camera_that_never_came_is_a_mistake_and_no_pause() -> None:
