@@ -178,6 +178,7 @@ class Gate:
         metrics, flicker: for the first method of the verdict, as in `MethodRules`.
         methods: further rules by a method's label.
         recording: for what the synchroniser made of a recording.
+        alignment_error_px: how far thermal may lie beside RGB, RGB pixels.
 
     Raises:
         ValueError: there is no rule at all, or a metric is unknown.
@@ -187,9 +188,10 @@ class Gate:
     flicker: Bound | None = None
     methods: dict[str, MethodRules] = field(default_factory=dict)
     recording: RecordingRules | None = None
+    alignment_error_px: Bound | None = None
 
     def __post_init__(self) -> None:
-        rules = (self.first, *self.methods.values(), self.recording)
+        rules = (self.first, *self.methods.values(), self.recording, self.alignment_error_px)
         if all(rule in (None, MethodRules(), RecordingRules()) for rule in rules):
             raise ValueError(f"it has no rule, so that everything would pass; start from {EXAMPLE}.")
 
@@ -212,7 +214,16 @@ class Gate:
                 found.append(f"The gate has rules for {label}, but what was scored is {', '.join(by_label)}.")
         if self.recording is not None:
             found += self.recording.violations(verdict.recording)
+        if self.alignment_error_px is not None:
+            found += self._of_alignment(self.alignment_error_px, verdict.alignment.error_px)
         return found
+
+    @staticmethod
+    def _of_alignment(bound: Bound, error_px: float | None) -> Iterator[str]:
+        if error_px is None:
+            yield "The gate bounds the alignment's error, but no pair that was looked at tells it."
+        else:
+            yield from bound.violations("The alignment's error in px", error_px)
 
 
 def load_gate(path: Path) -> Gate:

@@ -31,7 +31,7 @@ from refinefuse_ros.evaluation.metrics import PairMetrics
 from refinefuse_ros.evaluation.motion import MotionNumbers
 from refinefuse_ros.evaluation.recording import CameraSummary, Gap, LiveLatency, Recording
 from refinefuse_ros.evaluation.scorecard import METRIC_NAMES, PairScore
-from refinefuse_ros.evaluation.verdict import Method, Verdict
+from refinefuse_ros.evaluation.verdict import AlignmentNumbers, Method, Verdict
 from refinefuse_ros.evaluation.warm_objects import WarmScore
 from refinefuse_ros.settings import ConfigError
 from refinefuse_ros.stream.synchronizer import SyncConfig
@@ -45,8 +45,9 @@ def method(label: str, level: float = 1.0, flicker: float | None = None, warm: W
 
 
 def verdict(*methods: Method, recording: Recording | None = None) -> Any:
-    """Of a verdict a gate only looks at the methods and the recording."""
-    checked = SimpleNamespace(methods=list(methods or (method("nano"),)), recording=recording)
+    """Of a verdict a gate only looks at the methods, the recording and the alignment."""
+    methods = list(methods or (method("nano"),))
+    checked = SimpleNamespace(methods=methods, recording=recording, alignment=AlignmentNumbers(None, 0, 5))
     assert set(vars(checked)) <= set(Verdict.__dataclass_fields__)
     return checked
 
@@ -164,6 +165,17 @@ def test_how_a_video_moves_is_bounded_and_must_have_been_measured() -> None:
         f"The gate bounds {name} (DIS), but nano has none: that takes a video or a recording, and --motion."
         for name in ("BiSWE", "MS2R")
     ]
+
+
+def test_the_alignment_is_bounded_and_must_have_been_told() -> None:
+    gate = Gate(alignment_error_px=Bound(max=6))
+    checked = verdict()
+    (sentence,) = gate.violations(checked)
+    assert "no pair that was looked at tells it" in sentence
+    checked.alignment = AlignmentNumbers(6.0, 5, 5)
+    assert gate.violations(checked) == []
+    checked.alignment = AlignmentNumbers(40.0, 5, 5)
+    assert gate.violations(checked) == ["The alignment's error in px is 40, above the 6 that is allowed."]
 
 
 def test_flicker_is_bounded_and_must_be_there() -> None:
