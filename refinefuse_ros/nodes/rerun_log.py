@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +36,7 @@ APPLICATION: Final = "refinefuse"
 STAMP: Final = "stamp"
 PICTURES: Final = {"thermal": "Thermal", "rgb": "RGB", "fused": "Fused"}
 _JPEG_QUALITY: Final = 80
+_FILE_S, _VIEWER_S = 60.0, 1.0
 _LEVELS: Final = {Level.OK: "INFO", Level.WARN: "WARN", Level.ERROR: "ERROR", Level.STALE: "DEBUG"}
 
 
@@ -116,6 +118,7 @@ class RerunLog:
     def __init__(self, width: int) -> None:
         self._stream = rr.RecordingStream(APPLICATION)
         self._width = width
+        self._is_file = False
         self._counts: dict[str, float] = {}
         self._said: dict[str, str] = {}
 
@@ -130,6 +133,7 @@ class RerunLog:
             RuntimeError: it cannot be written.
         """
         self._stream.save(path, default_blueprint=blueprint())
+        self._is_file = True
 
     def picture(self, place: str, frame: Frame) -> None:
         """A picture, uint8, (H, W) grey or (H, W, 3) in BGR, as a JPEG."""
@@ -162,8 +166,9 @@ class RerunLog:
                 self._stream.log(f"said/{name.replace(' ', '_')}", said)
 
     def close(self) -> None:
-        """Send or write what is left."""
-        self._stream.flush(timeout_sec=5.0)
+        """Write what is left, or send it; whoever ends this may not wait for a viewer that does not keep up."""
+        with suppress(RuntimeError):
+            self._stream.flush(timeout_sec=_FILE_S if self._is_file else _VIEWER_S)
         self._stream.disconnect()
 
 

@@ -33,7 +33,7 @@ from refinefuse_ros.machine import has_screen
 
 LOCAL: Final = "127.0.0.1"
 _START_S: Final = 20.0
-_STOP_S: Final = 3.0
+_STOP_S: Final = 1.0
 
 
 class ViewerError(UserError):
