@@ -166,7 +166,7 @@ class RerunLog:
                 self._stream.log(f"said/{name.replace(' ', '_')}", said)
 
     def close(self) -> None:
-        """Write what is left, or send it; whoever ends this may not wait for a viewer that does not keep up."""
+        """Write what is left; it is of no use to a viewer that has ended."""
         with suppress(RuntimeError):
             self._stream.flush(timeout_sec=_FILE_S if self._is_file else _VIEWER_S)
         self._stream.disconnect()

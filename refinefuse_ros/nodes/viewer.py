@@ -19,6 +19,7 @@ Pictures are taken a few times a second, and only then decoded: a viewer must no
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -113,9 +114,9 @@ class Viewer(Node):
         return self._viewer is not None and not self._viewer.running
 
     def close(self) -> None:
-        self._log.close()
-        if self._viewer is not None:
+        if self._viewer is not None:  # first: to flush into one that hangs takes for ever
             self._viewer.close()
+        self._log.close()
 
     def _save(self, path: Path) -> None:
         if path.suffix != ".rrd":
@@ -169,6 +170,7 @@ class Viewer(Node):
 
 def _open_log(width: int) -> RerunLog:
     """Raises StartError where Rerun is not installed."""
+    os.environ.setdefault("RUST_LOG", "off")  # what Rerun says of a viewer that was closed is no news
     try:
         from refinefuse_ros.nodes.rerun_log import RerunLog
     except ModuleNotFoundError as error:
