@@ -24,20 +24,29 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.machine import has_screen
+from refinefuse_ros.nodes.rerun_page import GuardedPage
 
 LOCAL: Final = "127.0.0.1"
+ANY: Final = "0.0.0.0"
 _START_S: Final = 20.0
 _STOP_S: Final = 1.0
 
 
 class ViewerError(UserError):
     """The viewer cannot be started."""
+
+
+def require_rerun() -> None:
+    """Raises ViewerError where Rerun is not installed."""
+    if find_spec("rerun") is None:
+        raise ViewerError("The viewer needs rerun-sdk; install the extra view: pip install '.[view]'.")
 
 
 class RerunViewer:
@@ -63,11 +72,13 @@ class RerunViewer:
         memory = f"{memory_mb}MB"
         command = [sys.executable, "-m", "rerun", "--bind", host, "--port", str(port), "--hide-welcome-screen"]
         command += ["--memory-limit", memory, "--server-memory-limit", memory]
+        own_page_port = _free_port(host)
         if page:
-            command += ["--serve-web", "--web-viewer-port", str(page_port)]
+            command += ["--serve-web", "--web-viewer-port", str(own_page_port)]
             if host != LOCAL:  # else only a browser on this machine may read what is logged
                 command += ["--cors-allow-origin", f"http://*:{page_port}"]
-        # Its configuration is its own: there it is told to send no statistics of use to anybody.
+        # Its configuration is its own: there it is told to send no statistics of use to anybody. Its page does not look
+        # there, see `rerun_page`.
         self._folder = tempfile.TemporaryDirectory(prefix="refinefuse_viewer_")
         environment = os.environ | {"XDG_CONFIG_HOME": self._folder.name, "RUST_LOG": "error"}
         subprocess.run([sys.executable, "-m", "rerun", "analytics", "disable"], env=environment, capture_output=True)
@@ -76,8 +87,15 @@ class RerunViewer:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+        self._page: GuardedPage | None = None
         try:
             self._wait()
+            if page:
+                reached = host if host != ANY else LOCAL
+                self._page = GuardedPage(host, page_port, (reached, own_page_port), port)
+        except OSError as error:
+            self.close()
+            raise ViewerError(f"The page cannot be served on {host}:{page_port}: {error.strerror}.") from error
         except ViewerError:
             self.close()
             raise
@@ -85,13 +103,18 @@ class RerunViewer:
     @property
     def url(self) -> str:
         """Where it takes what is logged."""
-        return self._url(self._host if self._host != "0.0.0.0" else LOCAL)
+        return self._url(self._host if self._host != ANY else LOCAL)
 
     @property
     def page(self) -> str:
         """The page's address, for a browser."""
-        host = self._host if self._host != "0.0.0.0" else socket.gethostname()
+        host = self._host if self._host != ANY else socket.gethostname()
         return f"http://{host}:{self._page_port}?url={quote(self._url(host), safe='')}"
+
+    @property
+    def pid(self) -> int:
+        """Of the session in which it runs."""
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -100,6 +123,8 @@ class RerunViewer:
 
     def close(self) -> None:
         """End it; what was started is a script that starts the viewer, so all of its session."""
+        if self._page is not None:
+            self._page.close()
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
@@ -129,6 +154,12 @@ def _check_free(host: str, port: int, option: str) -> None:
             raise ViewerError(
                 f"Nothing can listen on {host}:{port} ({error.strerror}); give another one as {option}."
             ) from error
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
 
 
 def _listens(host: str, port: int) -> bool:
