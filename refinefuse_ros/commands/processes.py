@@ -58,12 +58,6 @@ def require_ros() -> None:
         raise ProcessError("rclpy is missing: source a ROS 2 install, or install the extra ros (x86_64 only).")
 
 
-def require_viewer() -> None:
-    """Raises ProcessError where there is no viewer to show anything in."""
-    if find_spec("rerun") is None:
-        raise ProcessError("The viewer needs rerun-sdk; install the extra view: pip install '.[view]'.")
-
-
 def engine_parameters(request: EngineRequest) -> dict[str, object]:
     """What tells a fusion node to run what was asked for."""
     return {

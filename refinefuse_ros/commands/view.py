@@ -20,7 +20,7 @@ import argparse
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from refinefuse_ros.commands.options import add_bag_topics, add_engine, engine_request, positive, refuse
@@ -42,9 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from refinefuse_ros.commands.processes import node_command, require_viewer, run_foreground
+    from refinefuse_ros.commands.processes import node_command, run_foreground
+    from refinefuse_ros.nodes.rerun_viewer import require_rerun
 
-    require_viewer()
+    require_rerun()
     parameters = view_parameters(options.web, options.save) | {
         name: value
         for name, value in (
@@ -56,7 +57,8 @@ def run(options: argparse.Namespace) -> None:
         if value is not None
     }
     if options.bag:
-        _view_bag(options, parameters)
+        with suppress(KeyboardInterrupt):  # as good an end as any, as in a view of the running system
+            _view_bag(options, parameters)
     else:
         refuse(options, "the running system", "thermal_topic", "rgb_topic")
         run_foreground(node_command("viewer", parameters), interruptible=False)

@@ -40,7 +40,7 @@ from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.nodes.messages import to_frame
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
 from refinefuse_ros.nodes.published import IMAGE_TYPES, PublishedTopic, find_images
-from refinefuse_ros.nodes.rerun_viewer import LOCAL, RerunViewer
+from refinefuse_ros.nodes.rerun_viewer import LOCAL, RerunViewer, require_rerun
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.nodes.statuses import statuses_of
 from refinefuse_ros.stream.timing import NS_PER_S
@@ -169,14 +169,11 @@ class Viewer(Node):
 
 
 def _open_log(width: int) -> RerunLog:
-    """Raises StartError where Rerun is not installed."""
+    """Raises ViewerError where Rerun is not installed."""
+    require_rerun()
     os.environ.setdefault("RUST_LOG", "off")  # what Rerun says of a viewer that was closed is no news
-    try:
-        from refinefuse_ros.nodes.rerun_log import RerunLog
-    except ModuleNotFoundError as error:
-        if error.name != "rerun":
-            raise
-        raise StartError("The viewer needs rerun-sdk; install the extra view: pip install '.[view]'.") from error
+    from refinefuse_ros.nodes.rerun_log import RerunLog
+
     return RerunLog(width)
 
 

@@ -26,6 +26,7 @@ from refinefuse_ros.commands import processes
 from refinefuse_ros.commands.cli import main
 from refinefuse_ros.commands.demo.running import _Progress
 from refinefuse_ros.commands.processes import ProcessError, choose_domain, environment_of, node_command, run_foreground
+from refinefuse_ros.nodes import rerun_viewer
 
 
 @pytest.mark.parametrize("value", ["a b", "true", "图 ü 😀", 'a"b\\c', "x: [1", True, 3, 2.5])
@@ -82,6 +83,6 @@ def test_a_viewer_that_is_not_installed_is_one_sentence(
     command: list[str], tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(processes, "find_spec", lambda name: None)
+    monkeypatch.setattr(rerun_viewer, "find_spec", lambda name: None)
     assert main(command) == 1
     assert capsys.readouterr().err.endswith("install the extra view: pip install '.[view]'.\n")

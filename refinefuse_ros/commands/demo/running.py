@@ -39,13 +39,13 @@ from refinefuse_ros.commands.processes import (
     interrupt_on_termination,
     last_line,
     node_command,
-    require_viewer,
     stop,
 )
 from refinefuse_ros.engine.factory import EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.machine import has_screen
 from refinefuse_ros.nodes.live_report import REPORT, fusion_values, playback_values, summary
+from refinefuse_ros.nodes.rerun_viewer import require_rerun
 
 # For engine, discovery and the first frame on a slow machine, and for any later standstill.
 STALL_S = 90.0
@@ -71,7 +71,7 @@ def run_demo(cast: Cast, *, output: Path, request: EngineRequest, view: bool, qu
         cast.player: node_command(cast.player, {"wait_for_subscribers": 2, **cast.playing}),
     }
     if view:
-        require_viewer()
+        require_rerun()
         sim_time = {"use_sim_time": True} if cast.recording.get("use_sim_time") else {}
         commands["viewer"] = node_command("viewer", {"show": "window" if has_screen() else "page", **sim_time})
     environment = environment_of(choose_domain())
