@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ STAMP: Final = "stamp"
 PICTURES: Final = {"thermal": "Thermal", "rgb": "RGB", "fused": "Fused"}
 _JPEG_QUALITY: Final = 80
 _FILE_S, _VIEWER_S = 60.0, 1.0
+# Once a second a viewer is asked whether it has taken what was sent, and given so long to answer.
+_ASKED_EVERY_S, _ANSWER_S = 1.0, 0.02
 _LEVELS: Final = {Level.OK: "INFO", Level.WARN: "WARN", Level.ERROR: "ERROR", Level.STALE: "DEBUG"}
 
 
@@ -111,6 +114,9 @@ def blueprint() -> rrb.Blueprint:
 class RerunLog:
     """Logs pictures and statuses to one stream. Not thread-safe.
 
+    What a viewer does not take is not kept for it: Rerun's queue has no bound. It gets the next ones once it has
+    caught up.
+
     Args:
         width: pictures are made smaller to this longer side, pixels.
     """
@@ -121,6 +127,8 @@ class RerunLog:
         self._is_file = False
         self._counts: dict[str, float] = {}
         self._said: dict[str, str] = {}
+        self._keeps_up = True
+        self._asked_s = 0.0
 
     def connect(self, url: str) -> None:
         """Send what is logged from now on to a viewer's gRPC address."""
@@ -137,6 +145,8 @@ class RerunLog:
 
     def picture(self, place: str, frame: Frame) -> None:
         """A picture, uint8, (H, W) grey or (H, W, 3) in BGR, as a JPEG."""
+        if not self._is_taken():
+            return
         self._stream.set_time(STAMP, timestamp=frame.stamp_ns / NS_PER_S)
         pixels = frame.pixels
         shrink = self._width / max(pixels.shape[:2])
@@ -147,6 +157,8 @@ class RerunLog:
 
     def statuses(self, stamp_ns: int, statuses: Mapping[str, Status]) -> None:
         """What the node measures, and each sentence that is new, by the status's last name."""
+        if not self._is_taken():
+            return
         self._stream.set_time(STAMP, timestamp=stamp_ns / NS_PER_S)
         for line in PLOTTED:
             value = _number(statuses, line)
@@ -164,6 +176,18 @@ class RerunLog:
                 self._said[name] = gist
                 said = rr.TextLog(f"{name}: {status.message}", level=_LEVELS[Level(status.level)])
                 self._stream.log(f"said/{name.replace(' ', '_')}", said)
+
+    def _is_taken(self) -> bool:
+        """Whether what is logged goes where it should, instead of piling up here."""
+        now_s = time.monotonic()
+        if not self._is_file and now_s - self._asked_s >= _ASKED_EVERY_S:
+            self._asked_s = now_s
+            try:
+                self._stream.flush(timeout_sec=_ANSWER_S)
+                self._keeps_up = True
+            except RuntimeError:
+                self._keeps_up = False
+        return self._keeps_up
 
     def close(self) -> None:
         """Write what is left; it is of no use to a viewer that has ended."""

@@ -16,8 +16,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,10 @@ pytest.importorskip("rerun", reason="the extra view is not installed")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import Image
 
-from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.image.frame import Frame, ImageSize
+from refinefuse_ros.image.sources import SyntheticPairs
 from refinefuse_ros.nodes.messages import to_image
+from refinefuse_ros.recordings.making import write_bag
 
 pytestmark = pytest.mark.integration
 
@@ -65,6 +69,20 @@ def test_what_is_published_is_in_the_file(rig, tmp_path: Path) -> None:
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for entity in ("/thermal", "/rgb", "/fused", "/rate/fused", "/said/rate"):
         assert f" - {entity} - " in text
+
+
+def test_ctrl_c_ends_the_view_of_a_recording_well(tmp_path: Path) -> None:
+    write_bag(SyntheticPairs(ImageSize(64, 48)), tmp_path / "bag", seconds=3)
+    file = tmp_path / "a.rrd"
+    command = [sys.executable, "-m", "refinefuse_ros.commands.cli", "view", "--bag", str(tmp_path / "bag")]
+    with (tmp_path / "log").open("w") as log:
+        view = subprocess.Popen([*command, "--save", str(file)], stdout=log, stderr=log, start_new_session=True)
+    deadline_s = time.monotonic() + 30
+    while not file.is_file() and view.poll() is None and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    view.send_signal(signal.SIGINT)
+    assert view.wait(20) == 0, (tmp_path / "log").read_text()
+    assert "interrupted" not in (tmp_path / "log").read_text()
 
 
 def test_a_file_of_another_kind_is_refused(rig, tmp_path: Path) -> None:

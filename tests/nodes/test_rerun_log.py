@@ -16,7 +16,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +33,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 pytest.importorskip("rerun", reason="the extra view is not installed")
 
 from refinefuse_ros.image.frame import Frame
+from refinefuse_ros.nodes import rerun_log
 from refinefuse_ros.nodes.rerun_log import RerunLog
 from refinefuse_ros.nodes.rerun_viewer import LOCAL, RerunViewer, ViewerError
 from refinefuse_ros.nodes.statuses import Status
@@ -97,6 +100,33 @@ def test_what_keeps_the_viewer_from_starting_is_one_sentence(monkeypatch: pytest
             RerunViewer(True, LOCAL, free_port(), taken, 64)
 
 
+def test_what_a_hanging_viewer_does_not_take_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerun_log, "_ASKED_EVERY_S", 0.0)
+    viewer = RerunViewer(True, LOCAL, free_port(), free_port(), 64)
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    log = RerunLog(width=640)
+    logged: list[str] = []
+    try:
+        log.connect(viewer.url)
+        log.picture("fused", RED)
+        os.killpg(viewer.pid, signal.SIGSTOP)
+        for _ in range(50):  # what lies on the way to it, some megabytes, has a bound
+            log.picture("fused", Frame(0, "rgb", "bgr8", noise))
+        monkeypatch.setattr(log._stream, "log", lambda place, entity: logged.append(place))
+        log.picture("fused", RED)
+        log.statuses(10**9, {"rate": Status(0, "", {"fused_rate_hz": "30"})})
+        assert logged == []
+        os.killpg(viewer.pid, signal.SIGCONT)
+        deadline_s = time.monotonic() + 20
+        while not logged and time.monotonic() < deadline_s:
+            log.picture("fused", RED)
+        assert logged == ["fused"]
+    finally:
+        os.killpg(viewer.pid, signal.SIGCONT)
+        viewer.close()
+        log.close()
+
+
 def test_the_page_shows_the_pictures(tmp_path: Path) -> None:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.is_file():
@@ -112,12 +142,15 @@ def test_the_page_shows_the_pictures(tmp_path: Path) -> None:
             options += ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=options)
             page = browser.new_page(viewport={"width": 900, "height": 600})
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
             page.goto(viewer.page)
             deadline_s = time.monotonic() + 90
             while red_share(page.screenshot()) < 0.1 and time.monotonic() < deadline_s:
                 time.sleep(1.0)
             assert red_share(page.screenshot()) >= 0.1
             browser.close()
+        assert [url for url in asked if not url.startswith((f"http://{LOCAL}:", "data:", "blob:"))] == []
     finally:
         log.close()
         viewer.close()
