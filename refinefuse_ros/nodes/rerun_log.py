@@ -84,6 +84,17 @@ PLOTTED: Final = (
     ),
     Plotted("alignment/error", "alignment", "alignment_error_px"),
 )
+# Told apart on Rerun's light and dark grounds, whatever the lines are called.
+_COLOURS: Final = (
+    (31, 119, 180),
+    (255, 127, 14),
+    (44, 160, 44),
+    (214, 39, 40),
+    (148, 103, 189),
+    (140, 86, 75),
+    (227, 119, 194),
+    (23, 190, 207),
+)
 _TITLES: Final = {
     "latency": "Latency, stamp to publish [ms]",
     "stages": "Stages, p50 [ms]",
@@ -99,7 +110,10 @@ def blueprint() -> rrb.Blueprint:
     pictures = rrb.Horizontal(*(rrb.Spatial2DView(origin=place, name=name) for place, name in PICTURES.items()))
     legend = rrb.PlotLegend("LeftTop")
     plots = rrb.Grid(
-        *(rrb.TimeSeriesView(origin=place, name=name, plot_legend=legend) for place, name in _TITLES.items()),
+        *(
+            rrb.TimeSeriesView(origin=place, name=name, plot_legend=legend, overrides=_coloured(place))
+            for place, name in _TITLES.items()
+        ),
         grid_columns=3,
     )
     said = rrb.TextLogView(origin="said", name="What the node says")
@@ -194,6 +208,12 @@ class RerunLog:
         with suppress(RuntimeError):
             self._stream.flush(timeout_sec=_FILE_S if self._is_file else _VIEWER_S)
         self._stream.disconnect()
+
+
+def _coloured(plot: str) -> dict[str, rr.SeriesLines]:
+    """The lines of a plot by their paths, each in a colour of its own."""
+    lines = [line.place for line in PLOTTED if line.place.partition("/")[0] == plot]
+    return {line: rr.SeriesLines(colors=[colour]) for line, colour in zip(lines, _COLOURS, strict=False)}
 
 
 def _number(statuses: Mapping[str, Status], line: Plotted) -> float | None:

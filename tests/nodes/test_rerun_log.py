@@ -127,6 +127,13 @@ def test_what_a_hanging_viewer_does_not_take_is_not_kept(monkeypatch: pytest.Mon
         log.close()
 
 
+def test_lines_of_a_plot_have_colours_of_their_own() -> None:
+    for plot in ("latency", "stages", "rate", "ledger", "clocks", "alignment"):
+        coloured = rerun_log._coloured(plot)
+        assert coloured.keys() == {line.place for line in rerun_log.PLOTTED if line.place.startswith(f"{plot}/")}
+        assert len({str(lines.colors.as_arrow_array()) for lines in coloured.values()}) == len(coloured)
+
+
 def test_the_page_shows_the_pictures(tmp_path: Path) -> None:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.is_file():
