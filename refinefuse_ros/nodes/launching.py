@@ -33,7 +33,6 @@ from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext
 from refinefuse_ros.machine import has_screen
-from refinefuse_ros.nodes.rerun_viewer import ViewerError, require_rerun
 from refinefuse_ros.resources import PACKAGE, PROFILE_VARIABLES
 
 VIEWERS = ("window", "page", "none")
@@ -84,8 +83,8 @@ def check_shared(context: LaunchContext) -> None:
     """Refuse what would end the launch once its processes run.
 
     Raises:
-        RuntimeError: there is no params_file, RViz or a viewer is asked for and not installed, there is no such viewer,
-            or no screen for its window.
+        RuntimeError: there is no params_file, RViz is asked for and not installed, there is no such viewer, or no
+            screen for its window.
     """
     params_file = Path(given(context, "params_file")).expanduser()
     if not params_file.is_file():
@@ -98,11 +97,7 @@ def check_shared(context: LaunchContext) -> None:
     viewer = given(context, "viewer")
     if viewer not in VIEWERS:
         raise RuntimeError(f"The argument viewer is '{viewer}'; give {', '.join(VIEWERS[:-1])} or {VIEWERS[-1]}.")
-    if viewer != "none":
-        try:
-            require_rerun()
-        except ViewerError as error:
-            raise RuntimeError(f"viewer:={viewer} cannot be shown: {error}") from error
+    # Whether rerun-sdk is installed only the nodes' own Python can tell.
     if viewer == "window" and not has_screen():
         raise RuntimeError("viewer:=window needs a screen (DISPLAY is not set); give viewer:=page.")
 

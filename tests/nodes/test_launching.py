@@ -39,7 +39,7 @@ from launch_ros.actions import LifecycleNode, Node
 from launch import LaunchContext
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.sources import SyntheticPairs
-from refinefuse_ros.nodes import launching, rerun_viewer
+from refinefuse_ros.nodes import launching
 from refinefuse_ros.recordings.making import write_bag
 from refinefuse_ros.recordings.storage import BagError
 from refinefuse_ros.resources import PROFILE_VARIABLES, shared_path
@@ -94,7 +94,6 @@ def executables(actions: list) -> list[str]:
 def test_the_fusion_launch_file_starts_the_node_and_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert executables(started("fuse.launch.py")) == ["fusion_node"]
     monkeypatch.setattr(launching, "get_package_prefix", lambda package: "/opt")
-    monkeypatch.setattr(rerun_viewer, "find_spec", lambda name: True)
     asked = {"cameras": "synthetic", "rviz": "true"}
     assert executables(started("fuse.launch.py", **asked)) == ["fusion_node", "camera_player", "rviz2"]
     assert executables(started("fuse.launch.py", viewer="page")) == ["fusion_node", "viewer"]
@@ -139,18 +138,11 @@ def test_what_cannot_work_is_refused_before_anything_starts(
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(launching, "get_package_prefix", missing)
-    monkeypatch.setattr(rerun_viewer, "find_spec", lambda name: True)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(RuntimeError) as error:
         started("fuse.launch.py", **arguments)
     assert said in str(error.value)
-
-
-def test_a_viewer_that_is_not_installed_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rerun_viewer, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeError, match=r"viewer:=page cannot be shown: .* needs rerun-sdk"):
-        started("fuse.launch.py", viewer="page")
 
 
 def test_a_folder_with_an_apostrophe_is_played(tmp_path: Path) -> None:
