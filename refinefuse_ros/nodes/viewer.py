@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 WAYS = ("window", "page", "file")
 SHOWN = ("thermal", "rgb", "fused")
 SEARCH_PERIOD_S = 0.5
+# It yields to what it looks at: on a machine that is busy fusing, every bit of a core comes from the engine.
+NICENESS = 19
 # After so long without a topic its absence is said.
 SILENCE_S = 5.0
 
@@ -178,6 +180,7 @@ def _open_log(width: int) -> RerunLog:
 
 
 def main() -> int:
+    os.nice(NICENESS)  # before any thread: those of DDS, and Rerun's process, inherit it
     return run_node(Viewer)
 
 

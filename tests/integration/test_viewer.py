@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def test_what_is_published_is_in_the_file(rig, tmp_path: Path) -> None:
     assert rig.spin_until(
         lambda: all(rig.publishers[topic].get_subscription_count() == count for topic, count in readers.items())
     ), viewer.output
+    assert os.getpriority(os.PRIO_PROCESS, viewer.pid) == 19  # it takes no core from what fuses
     for index in range(10):
         publish_all(rig, 2 * 10**9 + index * 10**8)
         rig.spin_for(0.1)

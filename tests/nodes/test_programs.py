@@ -28,8 +28,8 @@ SCRIPTS = re.findall(r'"(\w+) = refinefuse_ros\.nodes\.(\w+):(\w+)"', (NODES.par
 
 
 def test_every_node_with_a_main_is_installed_under_its_name() -> None:
-    main = "\ndef main() -> int:\n    return run_node"
-    assert {path.stem for path in NODES.glob("*.py") if main in path.read_text()} == {
+    main = re.compile(r"^def main\(\) -> int:\n(?:    .*\n)*?    return run_node", re.MULTILINE)
+    assert {path.stem for path in NODES.glob("*.py") if main.search(path.read_text())} == {
         name for name, module, function in SCRIPTS if (module, function) == ("programs", name)
     }
 
