@@ -25,7 +25,7 @@ from rich.progress import track
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], description: str, total: int, quiet: bool) -> Iterable[Item]:
+def progress(items: Iterable[Item], description: str, total: int | None, quiet: bool) -> Iterable[Item]:
     """The items, with a progress bar on stderr unless `quiet`, or where that is no terminal."""
     console = Console(stderr=True)
     hidden = quiet or not console.is_terminal

@@ -20,73 +20,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import yaml
 
-from refinefuse_ros.alignment.models import apply, corners_of, resizing
-from refinefuse_ros.errors import UserError
+from refinefuse_ros.alignment.camera import AlignmentError, Camera, Matrix, checked_matrix, resized_by
+from refinefuse_ros.alignment.models import apply, corners_of
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.settings import ConfigError, Reader, from_mapping, read_mapping
 from refinefuse_ros.writing import write_whole
 
-Matrix = tuple[tuple[float, ...], ...]
-DISTORTION_MODELS: Final = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
-"""How many coefficients each takes, in OpenCV's order; sensor_msgs/CameraInfo names them so."""
-
-# Sizes of another aspect than the file's by more than this are of another picture, not of a resized one.
-_SAME_ASPECT: Final = 0.02
 # A thermal image whose sides lie in the RGB image at a length outside of this, in its own diagonals, is no camera's.
 _SMALLEST_SIDE, _LARGEST_SIDE = 0.02, 20.0
-
-
-class AlignmentError(UserError):
-    """An alignment file, or what is in it, cannot be used; the message is one sentence."""
-
-
-@dataclass(frozen=True)
-class Camera:
-    """The inner geometry of one camera, as sensor_msgs/CameraInfo has it.
-
-    Attributes:
-        camera_matrix: 3x3 rows: focal lengths and centre, pixels.
-        distortion: the coefficients of the model, in OpenCV's order.
-        size: of the images it speaks of.
-        distortion_model: one of `DISTORTION_MODELS`.
-
-    Raises:
-        ValueError: these are no camera's.
-    """
-
-    camera_matrix: Matrix
-    distortion: tuple[float, ...]
-    size: ImageSize
-    distortion_model: Literal["plumb_bob", "rational_polynomial", "equidistant"] = "plumb_bob"
-
-    def __post_init__(self) -> None:
-        matrix = _checked_matrix("camera_matrix", self.camera_matrix)
-        if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
-            raise ValueError(
-                f"the focal lengths in camera_matrix are {matrix[0, 0]:g} and {matrix[1, 1]:g}; an uncalibrated"
-                " camera's zeros cannot be used: calibrate the camera."
-            )
-        if matrix[1, 0] or not np.array_equal(matrix[2], (0, 0, 1)):
-            raise ValueError("camera_matrix is not of the form [fx, s, cx], [0, fy, cy], [0, 0, 1]; mend its rows.")
-        allowed = DISTORTION_MODELS[self.distortion_model]
-        if len(self.distortion) not in allowed or not np.isfinite(self.distortion).all():
-            raise ValueError(
-                f"distortion has {len(self.distortion)} coefficients; {self.distortion_model} takes"
-                f" {' or '.join(map(str, allowed))} finite ones."
-            )
-
-    def matrix_at(self, size: ImageSize) -> np.ndarray:
-        """The 3x3 camera matrix for its images resized to `size`.
-
-        Raises:
-            AlignmentError: they are no resized ones.
-        """
-        return _resized(self.size, size, "a camera") @ np.array(self.camera_matrix)
 
 
 @dataclass(frozen=True)
@@ -113,7 +59,7 @@ class Homography:
     made_at: str | None = None
 
     def __post_init__(self) -> None:
-        matrix = _checked_matrix("matrix", self.matrix)
+        matrix = checked_matrix("matrix", self.matrix)
         if abs(np.linalg.det(matrix / np.abs(matrix).max())) < 1e-12:
             raise ValueError("matrix is singular: it brings the whole thermal image onto a line; calibrate again.")
         corners = corners_of(*self.thermal_size)
@@ -137,32 +83,37 @@ class Homography:
         Raises:
             AlignmentError: they are no resized ones of those that it speaks of.
         """
-        of_thermal = _resized(self.thermal_size, thermal, "thermal")
-        return _resized(self.rgb_size, rgb, "RGB") @ np.array(self.matrix) @ np.linalg.inv(of_thermal)
+        of_thermal = resized_by(self.thermal_size, thermal, "thermal")
+        return resized_by(self.rgb_size, rgb, "RGB") @ np.array(self.matrix) @ np.linalg.inv(of_thermal)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibrated:
     """Both cameras' geometry, and how they are mounted.
 
     Attributes:
-        thermal, rgb: each camera.
+        thermal, rgb: each camera; None where its CameraInfo is to say it.
         rotation: 3x3 rows; with `translation`, m: of a point in the RGB camera's frame, from one in the thermal
             camera's (x right, y down, z forward).
         distance_m: from the RGB camera along its axis, at which the two images are brought together.
+        residual_px, pairs, made_by, made_at: as of a `Homography`.
 
     Raises:
         ValueError: it is no rotation, or no distance.
     """
 
-    thermal: Camera
-    rgb: Camera
+    thermal: Camera | None = None
+    rgb: Camera | None = None
     rotation: Matrix
     translation: tuple[float, ...]
     distance_m: float
+    residual_px: float | None = None
+    pairs: int | None = None
+    made_by: str | None = None
+    made_at: str | None = None
 
     def __post_init__(self) -> None:
-        rotation = _checked_matrix("rotation", self.rotation)
+        rotation = checked_matrix("rotation", self.rotation)
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
             raise ValueError("rotation is no rotation: its rows must be of length 1, at right angles and right-handed.")
         if len(self.translation) != 3 or not np.isfinite(self.translation).all():
@@ -228,26 +179,6 @@ def _size(value: Any, key: str) -> ImageSize:
 _READERS: Final[Mapping[type, Reader]] = {ImageSize: _size}
 
 
-def _checked_matrix(name: str, rows: Matrix) -> np.ndarray:
-    if len(rows) != 3 or any(len(row) != 3 for row in rows):
-        raise ValueError(f"{name} is not three rows of three numbers; mend it.")
-    matrix = np.array(rows, float)
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} holds a number that is not finite; mend it.")
-    return matrix
-
-
 def _meets(placed: np.ndarray, size: ImageSize) -> bool:
     low, high = placed.min(axis=0), placed.max(axis=0)
     return bool((high > 0).all() and (low < np.array(size) - 1).all())
-
-
-def _resized(own: ImageSize, size: ImageSize, whose: str) -> np.ndarray:
-    """3x3: from a pixel of an image of size `own` to that of the image resized to `size`."""
-    across, down = size.width / own.width, size.height / own.height
-    if abs(across / down - 1) > _SAME_ASPECT:
-        raise AlignmentError(
-            f"The alignment is for {whose} images of {own}, and these are {size}, of another shape; calibrate again"
-            " with the cameras as they are set now."
-        )
-    return resizing(across, down)

@@ -21,7 +21,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from refinefuse_ros.alignment.file import Alignment, AlignmentError, Calibrated, Camera, Homography
+from refinefuse_ros.alignment.camera import AlignmentError, Camera
+from refinefuse_ros.alignment.file import Alignment, Calibrated, Homography
 from refinefuse_ros.alignment.models import apply
 from refinefuse_ros.image.frame import ImageSize
 

@@ -16,12 +16,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from refinefuse_ros.alignment.file import Alignment
+from refinefuse_ros.alignment.camera import AlignmentError, Camera
+from refinefuse_ros.alignment.file import Alignment, Calibrated
 from refinefuse_ros.alignment.maps import AlignmentMap
 from refinefuse_ros.image.frame import ImageSize
 
@@ -54,20 +55,43 @@ class Placer:
 
     def __init__(self, alignment: Alignment | None = None) -> None:
         self._alignment = alignment
+        self._cameras: dict[str, Camera] = {}
         self._map: AlignmentMap | None = None
+
+    @property
+    def unknown(self) -> list[str]:
+        """Which cameras ("thermal", "rgb") the alignment leaves to say for themselves, in `introduce`."""
+        if not isinstance(self._alignment, Calibrated):
+            return []
+        return [name for name in ("thermal", "rgb") if getattr(self._alignment, name) is None]
+
+    def introduce(self, name: str, camera: Camera) -> None:
+        """One of the `unknown` cameras, as it says it is now."""
+        if self._cameras.get(name) != camera:
+            self._cameras[name] = camera
+            self._map = None
 
     def place(self, plane: np.ndarray, size: ImageSize) -> PlacedThermal:
         """A normalised thermal plane, (H, W) uint8, onto an RGB image of `size`.
 
         Raises:
-            AlignmentError: the alignment is not for images of these sizes.
+            AlignmentError: the alignment is not for images of these sizes, or a camera that it leaves open is unknown.
         """
         if self._alignment is None:
             return PlacedThermal(fit_to(plane, size))
         own = ImageSize.of(plane)
         if self._map is None or (self._map.thermal_size, self._map.rgb_size) != (own, size):
-            self._map = AlignmentMap(self._alignment, own, size)
+            self._map = AlignmentMap(self._complete(self._alignment), own, size)
         return PlacedThermal(self._map.place(plane), self._map.weight)
+
+    def _complete(self, alignment: Alignment) -> Alignment:
+        missing = [name for name in self.unknown if name not in self._cameras]
+        if missing:
+            raise AlignmentError(
+                f"The alignment says nothing of the {missing[0]} camera's lens, and no CameraInfo came with its images;"
+                " publish one, or write the camera into the alignment file."
+            )
+        return replace(alignment, **{name: self._cameras[name] for name in self.unknown})
 
 
 def fit_to(thermal: np.ndarray, size: ImageSize) -> np.ndarray:

@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from refinefuse_ros.alignment.file import AlignmentError
+from refinefuse_ros.alignment.camera import AlignmentError
 from refinefuse_ros.alignment.models import MODELS, apply, fit
 
 # The freest map that so many points fix with one to spare; from exactly its number on nothing could be checked.

@@ -16,16 +16,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 
-from refinefuse_ros.alignment.file import Alignment, AlignmentError, Homography, write_alignment
+from refinefuse_ros.alignment.camera import AlignmentError
+from refinefuse_ros.alignment.file import Alignment, Homography, write_alignment
 from refinefuse_ros.alignment.finding import MOST_PAIRS, find_homography, measure_error
 from refinefuse_ros.alignment.placing import PlacedThermal, Placer
 from refinefuse_ros.alignment.points import fit_points, read_points
@@ -37,9 +38,11 @@ from refinefuse_ros.image.colour import split_luma, to_grey
 from refinefuse_ros.image.files import write_image
 from refinefuse_ros.image.frame import ImageSize
 from refinefuse_ros.image.sensor_view import SensorView
+from refinefuse_ros.image.sources import StillPairs
 from refinefuse_ros.recordings.reading import BagReader, open_bag
 from refinefuse_ros.stream.outcome import Stream
 from refinefuse_ros.stream.pairing import SyncSettings
+from refinefuse_ros.stream.timing import NS_PER_S
 from refinefuse_ros.writing import prepare_to_write
 
 _PANEL_PX: Final = 640
@@ -72,6 +75,43 @@ class Calibration:
     pairs: int
 
 
+class Moment(NamedTuple):
+    """A pair: when (s since some beginning, None of a still); thermal in its own depth, and RGB's luma, uint8."""
+
+    seconds: float | None
+    thermal: np.ndarray
+    rgb: np.ndarray
+
+
+def pairs_of_files(thermal: Path, rgb: Path) -> Iterator[Moment]:
+    """The pairs of files.
+
+    Raises:
+        SourceError: they cannot be paired or read.
+    """
+    pairs = open_pairs(thermal, rgb)
+    seconds = 0.0
+    for pair in pairs:
+        when = None if isinstance(pairs, StillPairs) else seconds
+        yield Moment(when, pair.thermal, split_luma(pair.rgb, "bgr8")[0])
+        seconds += pair.period_s
+
+
+def pairs_of_bag(reader: BagReader) -> Iterator[Moment]:
+    """The pairs of a recording.
+
+    Raises:
+        BagError: it cannot be read.
+    """
+    for pair in Pairing(reader, SyncSettings()).pairs({}, quiet=True):
+        thermal, rgb = pair.thermal.payload, pair.rgb.payload
+        yield Moment(
+            rgb.stamp_ns / NS_PER_S,
+            to_grey(thermal.pixels, thermal.encoding),
+            split_luma(rgb.pixels, rgb.encoding)[0],
+        )
+
+
 def gather_files(thermal: Path, rgb: Path) -> Moments:
     """Some pairs, evenly spread over files.
 
@@ -79,7 +119,7 @@ def gather_files(thermal: Path, rgb: Path) -> Moments:
         SourceError: they cannot be paired or read.
         AlignmentError: there is no pair, or pairs are of several sizes.
     """
-    return _spread(((pair.thermal, split_luma(pair.rgb, "bgr8")[0]) for pair in open_pairs(thermal, rgb)), rgb)
+    return _spread(pairs_of_files(thermal, rgb), rgb)
 
 
 def gather_bag(
@@ -92,15 +132,7 @@ def gather_bag(
         AlignmentError: as `gather_files`.
     """
     reader = open_bag(bag, thermal_topic, rgb_topic, views=views)
-    pairs = Pairing(reader, SyncSettings()).pairs({}, quiet=True)
-    planes = (
-        (
-            to_grey(pair.thermal.payload.pixels, pair.thermal.payload.encoding),
-            split_luma(pair.rgb.payload.pixels, pair.rgb.payload.encoding)[0],
-        )
-        for pair in pairs
-    )
-    return _spread(planes, bag, reader)
+    return _spread(pairs_of_bag(reader), bag, reader)
 
 
 def calibrate(moments: Moments, output: Path, points: Path | None, command: str) -> Calibration:
@@ -111,9 +143,7 @@ def calibrate(moments: Moments, output: Path, points: Path | None, command: str)
         AlignmentError: the points cannot be used.
         UserError: a file cannot be written.
     """
-    picture = output.with_suffix(".png")
-    for path in (output, picture):
-        prepare_to_write(path)
+    picture = prepare_outputs(output)
     if points:
         matrix, model, residual_px = fit_points(*read_points(points))
         pairs = None
@@ -128,13 +158,30 @@ def calibrate(moments: Moments, output: Path, points: Path | None, command: str)
             round(residual_px, 3),
             pairs,
             command,
-            datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            now(),
         )
     except ValueError as error:
         raise AlignmentError(f"What was found is no camera's: {error}") from error
     write_alignment(output, alignment)
     write_image(picture, before_and_after(moments, alignment))
     return Calibration(str(output), str(picture), model, residual_px, len(moments.rgb))
+
+
+def prepare_outputs(output: Path) -> Path:
+    """Make room for an alignment file and its picture, whose path is returned.
+
+    Raises:
+        UserError: one cannot be written.
+    """
+    picture = output.with_suffix(".png")
+    for path in (output, picture):
+        prepare_to_write(path)
+    return picture
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def check(alignment: Alignment, moments: Moments) -> float:
@@ -167,14 +214,14 @@ def _placed(moments: Moments, alignment: Alignment | None) -> list[PlacedThermal
     return [placer.place(grey_of(plane).astype(np.uint8), moments.rgb_size) for plane in moments.thermal]
 
 
-def _spread(pairs: Iterable[tuple[np.ndarray, np.ndarray]], source: Path, reader: BagReader | None = None) -> Moments:
+def _spread(pairs: Iterable[Moment], source: Path, reader: BagReader | None = None) -> Moments:
     kept = spread(pairs, MOST_PAIRS)
     if not kept:
         losses = reader.losses() if reader else []
         raise AlignmentError(
             losses[0] if losses else f"{source} holds no pair of the two cameras; check that both were recorded."
         )
-    moments = Moments([pair[0] for pair in kept], [pair[1] for pair in kept])
+    moments = Moments([pair.thermal for pair in kept], [pair.rgb for pair in kept])
     for planes in (moments.thermal, moments.rgb):
         if len({ImageSize.of(plane) for plane in planes}) > 1:
             raise AlignmentError("The pictures of one camera are of several sizes; give a recording of one setting.")

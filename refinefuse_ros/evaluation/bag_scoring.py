@@ -29,6 +29,7 @@ from typing import Final
 
 import numpy as np
 
+from refinefuse_ros.alignment.camera import camera_of
 from refinefuse_ros.alignment.file import Alignment
 from refinefuse_ros.alignment.placing import Placer
 from refinefuse_ros.engine.factory import EngineRequest
@@ -110,7 +111,7 @@ def evaluate_bag(
     pairing = Pairing(reader, sync or SyncSettings())
     fused = FusedTopic(reader.fused_topic) if reader.fused_topic else None
     latency = LatencyReader()
-    preparation = _Preparation(pairing, fused.name if fused else "", Placer(alignment))
+    preparation = _Preparation(reader, pairing, fused.name if fused else "", Placer(alignment))
     with ExitStack() as stack:
         checksum = stack.enter_context(Checksum(path))
         others = dict.fromkeys(reader.diagnostics_topics, latency.add) | ({fused.name: fused.add} if fused else {})
@@ -151,7 +152,8 @@ def evaluate_bag(
 class _Preparation:
     """Does what must be done with the pairs in their order; one that cannot be used is counted."""
 
-    def __init__(self, pairing: Pairing, fused_label: str, placer: Placer) -> None:
+    def __init__(self, reader: BagReader, pairing: Pairing, fused_label: str, placer: Placer) -> None:
+        self._reader = reader
         self._pairing = pairing
         self._placer = placer
         self._fused_label = fused_label
@@ -173,10 +175,21 @@ class _Preparation:
                 self._failed[error.reason] += 1
                 self._examples.setdefault(error.reason, f"{name}: {error}")
                 continue
+            self._introduce_cameras()
             placed = prepare_thermal(thermal, first, normalizer, self._placer)
             since_start_s = (rgb.stamp_ns - self._pairing.start_ns) / NS_PER_S
             announce(rgb)
             yield PreparedPair(name, since_start_s, placed, rgb, {self._fused_label: fused} if fused else {})
+
+    def _introduce_cameras(self) -> None:
+        """Tell the placer of the lenses that the alignment leaves to the recorded CameraInfo."""
+        for name in self._placer.unknown:
+            stream = Stream(name)
+            info = self._reader.cameras[stream].camera_info
+            if info is not None:
+                camera = camera_of(info, self._reader.topics[stream], self._reader.views.get(stream))
+                if camera is not None:
+                    self._placer.introduce(name, camera)
 
     def failures(self) -> list[str]:
         """A sentence for each kind of pair that could not be used."""

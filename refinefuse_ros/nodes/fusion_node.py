@@ -118,7 +118,7 @@ class FusionNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._settings = settings = self._declared.read()
         try:
-            placer = Placer(settings.alignment.read())
+            self._placer = Placer(settings.alignment.read())
             self._pairing = create_pairing(settings.sync.policy, settings.sync.settings())
             self._engine = EngineHost(
                 settings.engine.request(settings.model),
@@ -145,7 +145,7 @@ class FusionNode(LifecycleNode):
             self._monitor.stages,
             Steadier() if settings.fused.steady else None,
             Presenter(settings.fused.style),
-            placer,
+            self._placer,
         )
         self._watch = AlignmentWatch()
         self._pipeline.watch = self._watch if settings.alignment.max_error_px else None
@@ -342,12 +342,20 @@ class FusionNode(LifecycleNode):
         start_ns = time.perf_counter_ns()
         wait_ms = (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS
         self._monitor.stages.add("wait", wait_ms)
+        self._introduce_cameras()
         fused = self._pipeline.fuse(thermal.frame, rgb.frame)
         latency_ms = self._publish(fused, rgb.frame, Stream.RGB, FUSED)
         busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         self._quality.add(wait_ms + busy_ms)
         work_ms = busy_ms + thermal.decode_ms + rgb.decode_ms
         self._monitor.pair_published(work_ms - fused.engine_ms, latency_ms - fused.engine_ms)
+
+    def _introduce_cameras(self) -> None:
+        """Tell the placer of the lenses that the alignment file leaves to the cameras' own CameraInfo."""
+        for name in self._placer.unknown:
+            camera = self._cameras[Stream(name)].lens()
+            if camera is not None:
+                self._placer.introduce(name, camera)
 
     def _on_failure(self, job: Pair[Decoded] | Single, error: Exception) -> None:
         """Account for a pair that gave no image, and say why; a change of the engine is a fault of its own."""

@@ -27,12 +27,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from refinefuse_ros.alignment.camera import Camera, camera_of, size_of
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.sensor_view import SensorView
 from refinefuse_ros.image.standstill import PictureMemory, Sight
 from refinefuse_ros.image.suspicion import suspicion
 from refinefuse_ros.nodes.camera_topics import CameraTopics, camera_topics, silence
-from refinefuse_ros.nodes.messages import info_of_view, size_of, to_frame
+from refinefuse_ros.nodes.messages import info_of_view, to_frame
 from refinefuse_ros.nodes.qos import refused_overrides_in_words
 from refinefuse_ros.pipeline import check_rgb
 from refinefuse_ros.stream.outcome import Stream
@@ -134,6 +135,14 @@ class CameraIntake:
         if size_of(info) != ImageSize(0, 0):  # one that says nothing is no contradiction
             self.info_mismatch = f"{self.topics.info} is for images of {size_of(info)}, not of {size}, and is left out"
         return None
+
+    def lens(self) -> Camera | None:
+        """The camera's geometry by its latest CameraInfo; None before the first, or where it speaks of other pixels.
+
+        Raises:
+            AlignmentError: its CameraInfo describes no camera.
+        """
+        return None if self._info is None else camera_of(self._info, self.topics.image, self._view)
 
     @property
     def fault(self) -> str:

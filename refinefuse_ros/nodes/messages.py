@@ -24,6 +24,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
+from refinefuse_ros.alignment.camera import size_of
 from refinefuse_ros.image.codec import MAX_PIXELS, decode, encode_jpeg, to_message_data
 from refinefuse_ros.image.compressed import decode_compressed
 from refinefuse_ros.image.frame import Frame, ImageSize
@@ -98,14 +99,6 @@ def pinhole_camera_info(size: ImageSize, focal_px: float | None = None) -> Camer
     camera = ideal_pinhole(size, focal_px)
     info.d, info.k, info.r, info.p = camera.d, camera.k, camera.r, camera.p
     return info
-
-
-def size_of(info: CameraInfo) -> ImageSize:
-    """The size of the images that a CameraInfo speaks of: its region of interest, or all, binned."""
-    width, height = info.width, info.height
-    if info.roi.width and info.roi.height:
-        width, height = info.roi.width, info.roi.height
-    return ImageSize(width // max(info.binning_x, 1), height // max(info.binning_y, 1))
 
 
 def info_of_view(info: CameraInfo, view: SensorView) -> CameraInfo | None:

@@ -117,6 +117,7 @@ class BagReader:
         diagnostics_topics: of the bag's diagnostics.
         counts: how many image messages the bag says it has of each camera.
         cameras: what the newest run of `frames` found.
+        views: how each camera's images are taken; none is as they were sent.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class BagReader:
         self.diagnostics_topics = [name for name, topic in files.topics.items() if topic.type == DIAGNOSTICS]
         self.cameras = {stream: CameraReading() for stream in Stream}
         self._files = files
-        self._views = views
+        self.views = views
         self._read_to_end = False
 
     @property
@@ -188,7 +189,7 @@ class BagReader:
                 if message.type == CAMERA_INFO:
                     camera.camera_info = deserialize(message)
                     continue
-                frame = to_frame(message, self._views.get(message.stream))
+                frame = to_frame(message, self.views.get(message.stream))
             except MalformedImage as error:
                 camera.unreadable[error.reason] += 1
                 camera.example = camera.example or str(error)

@@ -23,29 +23,33 @@ import numpy as np
 import pytest
 import yaml
 
-from refinefuse_ros.alignment.file import (
-    AlignmentError,
-    Calibrated,
-    Camera,
-    Homography,
-    read_alignment,
-    write_alignment,
-)
+from refinefuse_ros.alignment.camera import AlignmentError, Camera
+from refinefuse_ros.alignment.file import Calibrated, Homography, read_alignment, write_alignment
 from refinefuse_ros.image.frame import ImageSize
 
 SMALL, LARGE = ImageSize(160, 120), ImageSize(640, 480)
 HOMOGRAPHY = Homography(((4.0, 0.1, 3.0), (-0.1, 4.0, 2.0), (1e-5, 0.0, 1.0)), SMALL, LARGE, 0.4, 10, "made", "then")
 CAMERA = Camera(((200.0, 0.0, 79.5), (0.0, 200.0, 59.5), (0.0, 0.0, 1.0)), (0.1, 0.0, 0.0, 0.0), SMALL)
 CALIBRATED = Calibrated(
-    CAMERA,
-    Camera(((500.0, 0.0, 319.5), (0.0, 500.0, 239.5), (0.0, 0.0, 1.0)), (0.1, 0.0, 0.0, 0.01), LARGE, "equidistant"),
-    ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    (0.05, 0.0, 0.0),
-    8.0,
+    thermal=CAMERA,
+    rgb=Camera(
+        ((500.0, 0.0, 319.5), (0.0, 500.0, 239.5), (0.0, 0.0, 1.0)), (0.1, 0.0, 0.0, 0.01), LARGE, "equidistant"
+    ),
+    rotation=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    translation=(0.05, 0.0, 0.0),
+    distance_m=8.0,
 )
 
 
-@pytest.mark.parametrize("alignment", [HOMOGRAPHY, CALIBRATED, replace(HOMOGRAPHY, residual_px=None, made_at=None)])
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        HOMOGRAPHY,
+        CALIBRATED,
+        replace(HOMOGRAPHY, residual_px=None, made_at=None),
+        replace(CALIBRATED, thermal=None, rgb=None, residual_px=0.2, pairs=9),
+    ],
+)
 def test_what_is_written_is_read(tmp_path: Path, alignment: Homography | Calibrated) -> None:
     write_alignment(tmp_path / "alignment.yaml", alignment)
     assert read_alignment(tmp_path / "alignment.yaml") == alignment

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import pytest
 
-from refinefuse_ros.alignment.file import AlignmentError, Calibrated, Camera, Homography
+from refinefuse_ros.alignment.camera import AlignmentError, Camera
+from refinefuse_ros.alignment.file import Calibrated, Homography
 from refinefuse_ros.alignment.maps import AlignmentMap
 from refinefuse_ros.alignment.placing import PlacedThermal, Placer
 from refinefuse_ros.image.frame import ImageSize
@@ -104,7 +105,13 @@ def test_a_calibrated_point_at_the_distance_is_where_both_cameras_see_it(
     thermal, rgb = camera(thermal_size, 150.0, distortion, model), camera(rgb_size, 280.0)
     rotation, _ = cv2.Rodrigues(np.array([0.01, -0.02, 0.03]))
     translation = np.array([0.1, -0.02, 0.01])
-    alignment = Calibrated(thermal, rgb, tuple(map(tuple, rotation.tolist())), tuple(translation.tolist()), 5.0)
+    alignment = Calibrated(
+        thermal=thermal,
+        rgb=rgb,
+        rotation=tuple(map(tuple, rotation.tolist())),
+        translation=tuple(translation.tolist()),
+        distance_m=5.0,
+    )
     point = np.array([(0.4, -0.3, 5.0)])  # in the RGB camera's frame, at the distance
     in_rgb = (point[0, :2] / 5.0) * 280.0 + ((rgb_size.width - 1) / 2, (rgb_size.height - 1) / 2)
     in_thermal = (point - translation) @ rotation
@@ -124,7 +131,13 @@ def test_a_calibrated_point_at_the_distance_is_where_both_cameras_see_it(
 
 def test_thermal_that_looks_elsewhere_is_refused() -> None:
     turned, _ = cv2.Rodrigues(np.array([0.0, np.pi / 2, 0.0]))
-    elsewhere = Calibrated(camera(SIZE, 60.0), camera(SIZE, 60.0), tuple(map(tuple, turned.tolist())), (0.0,) * 3, 5.0)
+    elsewhere = Calibrated(
+        thermal=camera(SIZE, 60.0),
+        rgb=camera(SIZE, 60.0),
+        rotation=tuple(map(tuple, turned.tolist())),
+        translation=(0.0,) * 3,
+        distance_m=5.0,
+    )
     with pytest.raises(AlignmentError, match="sees nothing of the RGB image"):
         AlignmentMap(elsewhere, SIZE, SIZE)
 

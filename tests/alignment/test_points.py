@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refinefuse_ros.alignment.file import AlignmentError
+from refinefuse_ros.alignment.camera import AlignmentError
 from refinefuse_ros.alignment.models import apply
 from refinefuse_ros.alignment.points import fit_points, read_points
 

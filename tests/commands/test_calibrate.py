@@ -17,15 +17,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from refinefuse_ros.alignment.file import read_alignment
+from refinefuse_ros.alignment.file import read_alignment, write_alignment
 from refinefuse_ros.commands.cli import main
+from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.recordings.making import write_bag
+from tests.alignment.board_views import CIRCLES, Painter, in_rgb, poses, simulated_rig
+
+
+class Pairs(list):
+    """Pairs as a source of a recording."""
+
+    description = "views of a board"
 
 
 @pytest.fixture
@@ -56,6 +65,47 @@ def test_clicked_points_become_a_file_a_picture_and_a_fused_image(tmp_path: Path
     assert np.abs(cv2.imread(fused)[40:60, 50:80] - visible[40:60, 50:80]).max() > 10
 
 
+def test_a_board_becomes_a_calibrated_file_by_which_a_bag_is_fused(tmp_path: Path, pair: list[str], capsys) -> None:
+    rig = simulated_rig()
+    thermal, rgb = Painter(rig.thermal), Painter(rig.rgb)
+    pairs = []
+    for seed, pose in enumerate(poses(10, CIRCLES)):
+        counts = thermal.paint(CIRCLES, pose, (120, 170, 90), seed=seed).astype(np.uint16) * 5 + 7000
+        seen = rgb.paint(CIRCLES, in_rgb(rig, pose), seed=50 + seed)
+        pairs.append(ImagePair(counts, "mono16", cv2.cvtColor(seen, cv2.COLOR_GRAY2BGR), 1.0))
+    write_bag(Pairs(pairs), tmp_path / "bag")
+    output = tmp_path / "rig.yaml"
+    words = ["--target", "acircles", "--board", "4x11", "--spacing-m", "0.03", "--distance-m", "1"]
+    bag = ["--bag", str(tmp_path / "bag")]
+    assert main(["calibrate", *bag, *words, "--output", str(output), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["baseline_m"] == pytest.approx(np.linalg.norm(rig.translation), abs=1e-3)
+    assert result["residual_px"] < 0.3
+    assert cv2.imread(result["picture"]).shape == (480, 1280, 3)
+    alignment = read_alignment(output)
+    assert alignment.distance_m == 1.0
+    assert alignment.pairs == result["pairs"] >= 8
+    assert alignment.made_by.startswith("refinefuse calibrate")
+    assert main(["calibrate", *bag, *words, "--output", str(output)]) == 0
+    assert "the cameras stand 6.1 cm apart" in capsys.readouterr().out
+    scored = ["--backend", "laplacian", "--workers", "1", "--json", "--alignment"]
+    assert main(["evaluate", *bag, *scored, str(output)]) == 0
+    # What the recorded CameraInfo says of the lenses stands in for what the file leaves out.
+    write_alignment(output, replace(alignment, thermal=None, rgb=None))
+    capsys.readouterr()
+    assert main(["evaluate", *bag, *scored, str(output)]) == 0
+    write_alignment(output, replace(alignment, thermal=None))
+    assert main(["fuse", *pair, "--output", str(tmp_path / "fused.png"), "--alignment", str(output)]) == 1
+    assert "says nothing of the thermal camera's lens" in capsys.readouterr().err
+
+
+def test_a_board_that_is_not_seen_is_no_calibration(tmp_path: Path, pair: list[str], capsys) -> None:
+    words = ["--target", "chessboard", "--board", "8x6", "--spacing-m", "0.04"]
+    assert main(["calibrate", *pair, *words, "--output", str(tmp_path / "rig.yaml")]) == 1
+    assert "The thermal camera saw the whole board (8x6 points) at 0 different" in capsys.readouterr().err
+    assert not (tmp_path / "rig.yaml").exists()
+
+
 def test_pictures_without_common_structure_are_refused_and_nothing_is_written(
     tmp_path: Path, pair: list[str], capsys
 ) -> None:
@@ -72,6 +122,11 @@ def test_pictures_without_common_structure_are_refused_and_nothing_is_written(
         (["--check", "a.yaml", "--output", "b.yaml"], "--output is not for --check"),
         (["--output", "a.yaml", "--rgb-topic", "/rgb"], "--rgb-topic is not for files"),
         (["--output", "a.yaml", "--thermal-crop", "0 0 0 -2"], "--thermal-crop is not for files"),
+        (["--output", "a.yaml", "--board", "8x6"], "--board is not for a calibration without --target"),
+        (["--output", "a.yaml", "--target", "circles"], "How many points the board has must be said"),
+        (["--output", "a.yaml", "--target", "circles", "--board", "8 6"], "--board is '8 6'"),
+        (["--output", "a.yaml", "--target", "circles", "--board", "8x6"], "give --spacing-m, in metres"),
+        (["--target", "circles", "--time"], "--target is not for --time"),
     ],
 )
 def test_wrong_usage_is_said(pair: list[str], arguments: list[str], said: str, capsys) -> None:

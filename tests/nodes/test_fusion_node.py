@@ -32,7 +32,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
 
-from refinefuse_ros.alignment.file import Homography, write_alignment
+from refinefuse_ros.alignment.file import Calibrated, Homography, write_alignment
 from refinefuse_ros.engine import host
 from refinefuse_ros.engine.base import Engine, EngineError
 from refinefuse_ros.engine.building import BuildTicket
@@ -410,6 +410,29 @@ def test_thermal_is_placed_by_the_alignment_file_and_rgb_is_shown_where_it_does_
     assert np.abs(fused[:, 56:].astype(int) - rgb.pixels[:, 56:]).mean() > 10
     fuse_pair(node, 2)
     assert pairs_settle(node, published=1, failed=0)
+
+
+def test_lenses_that_the_alignment_file_leaves_open_come_with_the_cameras_info(node, tmp_path, capfd) -> None:
+    unit = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    rig = Calibrated(rotation=unit, translation=(0.5, 0.0, 0.0), distance_m=1.0)
+    write_alignment(tmp_path / "alignment.yaml", rig)
+    node.set_parameters([Parameter("alignment.file", value=str(tmp_path / "alignment.yaml"))])
+    fusion_node.start(node)
+    fuse_pair(node, 1)
+    assert pairs_settle(node, published=0, failed=1)
+    assert "says nothing of the thermal camera's lens, and no CameraInfo came" in capfd.readouterr().err
+    for camera in node._cameras.values():
+        camera._on_info(pinhole_camera_info(ImageSize(64, 64), 64.0))
+    fuse_pair(node, 2)
+    assert pairs_settle(node, published=1, failed=1)
+    placed = node._placer.place(np.tile(np.arange(64, dtype=np.uint8), (64, 1)), ImageSize(64, 64))
+    assert placed.plane[32, 40] == 40 - 32  # half a metre at one metre is half of the focal length
+    for camera in node._cameras.values():
+        camera._on_info(pinhole_camera_info(ImageSize(64, 64), 32.0))
+    fuse_pair(node, 3)
+    assert pairs_settle(node, published=2, failed=1)
+    placed = node._placer.place(np.tile(np.arange(64, dtype=np.uint8), (64, 1)), ImageSize(64, 64))
+    assert placed.plane[32, 40] == 40 - 16
 
 
 def test_an_alignment_for_other_images_costs_the_pairs_and_is_said(node, tmp_path, capfd) -> None:

@@ -30,6 +30,8 @@ RECOVERY_S: Final = 1.0
 CALM_S: Final = 12.0
 SILENCE_S: Final = 2.0
 GROWTH: Final = 0.05
+# Of so many faults the memory tells whether it grows.
+_ENOUGH: Final = 9
 # The node is at full rate again with so much of what it fused before, over so many seconds.
 FULL: Final = 0.9
 RATE_WINDOW_S: Final = 1.0
@@ -60,6 +62,11 @@ class Faced:
     calm_s: float | None = None
     silence_s: float | None = None
     memory_mb: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """The fault without what is drawn anew each time."""
+        return self.fault.partition(" (")[0]
 
     def __str__(self) -> str:
         said = {True: "named", False: "NOT NAMED", None: ""}[self.said]
@@ -92,8 +99,15 @@ class Soaked:
 
     @property
     def memory_growth(self) -> float:
-        """How much the node's memory grew from the first third of the faults to the last, as a share."""
-        sizes = [one.memory_mb for one in self.faced if one.memory_mb]
+        """How much the node's memory grew from the first third of the faults to the last, as a share.
+
+        What was before each fault had happened once does not count, where enough came after: the node keeps what it has
+        freed, so that its memory grows until it has been in each situation.
+        """
+        kinds = [one.kind for one in self.faced]
+        once = max(map(kinds.index, kinds), default=0)
+        counted = self.faced[once:] if len(self.faced) - once >= _ENOUGH else self.faced
+        sizes = [one.memory_mb for one in counted if one.memory_mb]
         part = max(len(sizes) // 3, 1)
         return median(sizes[-part:]) / median(sizes[:part]) - 1 if sizes else 0.0
 

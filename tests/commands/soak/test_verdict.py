@@ -65,6 +65,17 @@ def test_memory_that_grows_from_fault_to_fault_fails() -> None:
     assert soaked(*(replace(GOOD, memory_mb=size) for size in reversed(sizes))).failures() == []
 
 
+def test_memory_counts_from_when_each_fault_has_happened_once() -> None:
+    first = [
+        replace(GOOD, fault=f"{name} (drawn 1)", memory_mb=size) for name, size in zip("abc", (60, 70, 80), strict=True)
+    ]
+    again = [replace(GOOD, fault=f"{'abc'[index % 3]} (drawn 2)", memory_mb=100 + index // 3) for index in range(9)]
+    assert soaked(*first, *again).memory_growth == pytest.approx(102 / 100 - 1, abs=0.02)
+    leaking = [replace(one, memory_mb=one.memory_mb + 5 * index) for index, one in enumerate(again)]
+    assert soaked(*first, *leaking).failures() != []
+    assert soaked(*first, *again[:2]).failures() != []  # too few to leave some out
+
+
 def test_recovery_begins_with_the_first_second_at_nearly_full_rate() -> None:
     thin = [10.0 + 0.2 * index for index in range(10)]
     full = [12.5 + 0.1 * index for index in range(12)]
