@@ -43,16 +43,18 @@ CAMERA_INFO: Final = "sensor_msgs/msg/CameraInfo"
 DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
 _AS_SENT: Final[Mapping[Stream, SensorView]] = MappingProxyType({})
 _NONE_ELSE: Final[Mapping[str, Callable[[StoredMessage], None]]] = MappingProxyType({})
-# Words that topic names are made of, by what they say about the camera.
+# Words that topic names are made of, by what they say about the camera; makers and models among them.
+_INFRARED: Final = frozenset(("infra", "infrared"))  # of a stereo camera it is near infrared, which shows no heat
+_THERMAL_CAMERAS: Final = frozenset(
+    ("flir", "boson", "lepton", "tau", "vue", "seek", "optris", "hikmicro", "topdon", "xenics", "infiray")
+)
 _WORDS: Final = {
-    Stream.THERMAL: frozenset(
-        ("thermal", "t", "ir", "tir", "lwir", "mwir", "infrared", "infra", "flir", "boson", "lepton", "thermo")
-    ),
+    Stream.THERMAL: _THERMAL_CAMERAS | _INFRARED | {"thermal", "t", "ir", "tir", "lwir", "mwir", "thermo"},
     Stream.RGB: frozenset(("rgb", "color", "colour", "visible", "vis", "visual", "eo", "bgr")),
 }
 # Images that are no camera's: what depth cameras, detectors and this package itself publish.
 _FUSED: Final = frozenset(("fused", "fusion"))
-_NO_CAMERA: Final = _FUSED | {"depth", "compresseddepth", "mask", "debug", "disparity", "theora"}
+_NO_CAMERA: Final = _FUSED | {"depth", "mask", "debug", "disparity", "theora"}
 
 
 @cache
@@ -239,8 +241,7 @@ def open_bag(
     images = {name: topic for name, topic in files.topics.items() if topic.type in (IMAGE, COMPRESSED_IMAGE)}
     images = {name: topic for name, topic in images.items() if topic.count > 0}
     if not images:
-        listed = f"its topics are {', '.join(sorted(files.topics))}" if files.topics else "nothing in it can be read"
-        raise BagError(f"{path} holds no image message ({listed}); give a bag with a thermal and an RGB camera.")
+        raise BagError(_no_images(files))
     given = {Stream.THERMAL: thermal_topic, Stream.RGB: rgb_topic}
     for name, topic in (*given.items(), ("fused", fused_topic)):
         if topic and topic not in images:
@@ -251,6 +252,25 @@ def open_bag(
     cameras = guess_topics(images, given, path)
     others = {name: topic for name, topic in images.items() if name not in cameras.values()}
     return BagReader(files, cameras, fused_topic or _guess_fused(others), views)
+
+
+def _no_images(files: BagFiles) -> str:
+    """Why a bag without image messages cannot be used, with what to do about it."""
+    topics = files.topics
+    if not topics:
+        return f"{files.path} holds no image message: nothing in it can be read; record again."
+    untyped = sorted(name for name, topic in topics.items() if not topic.type)
+    if untyped:
+        return (
+            f"{files.path} does not say of what type the messages on {', '.join(untyped)} are, for their schemas are"
+            " missing; record again, where the message packages are installed."
+        )
+    listed = ", ".join(f"{name} [{topics[name].type}]" for name in sorted(topics))
+    if any(topic.type == "sensor_msgs/Image" for topic in topics.values()):
+        return f"{files.path} holds ROS 1 messages ({listed}); convert it to ROS 2 with rosbags-convert."
+    return (
+        f"{files.path} holds no image message (its topics are {listed}); give a bag with a thermal and an RGB camera."
+    )
 
 
 def guess_topics(images: dict[str, Topic], given: dict[Stream, str | None], path: Path) -> dict[Stream, str]:
@@ -324,7 +344,8 @@ def _guess_fused(images: dict[str, Topic]) -> str | None:
 
 def _words(topic: str) -> set[str]:
     """The words of a topic's name in lower case, without digits: /FlirBoson_1/ir_image has flir, boson, ir, image."""
-    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", topic)}
+    own = topic.removesuffix("/compressed").removesuffix("/compressedDepth")
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", own)}
 
 
 def _speaks_of(topic: str, stream: Stream) -> bool:
@@ -334,13 +355,15 @@ def _speaks_of(topic: str, stream: Stream) -> bool:
 
 def _namespace(topic: str) -> str:
     """The camera's namespace: /rgb of /rgb/image_raw and of /rgb/image_raw/compressed."""
-    return topic.removesuffix("/compressed").rpartition("/")[0]
+    return topic.removesuffix("/compressed").removesuffix("/compressedDepth").rpartition("/")[0]
 
 
 def _info_topic(topic: str) -> str:
     return f"{_namespace(topic)}/camera_info"
 
 
-def _preference(name: str, topic: Topic) -> tuple[bool, bool, int, str]:
-    """Smallest is best: raw before compressed, unprocessed before processed, then the most messages."""
-    return topic.type != IMAGE, "image_raw" not in name, -topic.count, name
+def _preference(name: str, topic: Topic) -> tuple[bool, bool, bool, int, str]:
+    """Smallest is best: thermal before near infrared, raw before compressed, unprocessed before processed, then the
+    most messages."""
+    near = bool(_words(name) & _INFRARED)
+    return near, topic.type != IMAGE, "image_raw" not in name, -topic.count, name

@@ -30,6 +30,8 @@ from refinefuse_ros.recordings.decompression import unpack_chunk
 _MAGIC: Final = b"\x89MCAP0\r\n"
 # MCAP record opcodes (MCAP format specification, "Records").
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
+# What the rosbags library calls the type of a channel without one.
+_NO_SCHEMA: Final = "__schemaless__"
 _FOOTER_BYTES: Final = 37  # opcode, length, three fields of the footer record, and the magic at the end
 # So many rows in a row that cannot be read, or are not there, are the end of an SQLite file.
 _ROWS_GIVEN_UP_AFTER: Final = 2000
@@ -124,7 +126,9 @@ class _McapSalvage:
                 self._types[number] = _text(content, 2)
             elif opcode == _CHANNEL:
                 number, schema = struct.unpack_from("<HH", content)
-                self._channels[number] = (_text(content, 4), self._types.get(schema, ""))
+                topic = _text(content, 4)
+                encoding = _text(content, 8 + len(topic.encode()))
+                self._channels[number] = (topic, ros2_type(self._types.get(schema, ""), encoding))
             elif opcode == _MESSAGE:
                 number, _, recorded_ns, _ = struct.unpack_from("<HIQQ", content)
                 if number in self._channels:
@@ -132,6 +136,19 @@ class _McapSalvage:
         except (struct.error, UnicodeDecodeError):
             self._damage.append("a record is not what it says")
         return []
+
+
+def ros2_type(name: str, encoding: str) -> str:
+    """A message type as ROS 2 writes it; some recorders leave out its "msg". Empty where there is none.
+
+    Args:
+        name: of the type, as the file has it.
+        encoding: of the messages; what is not CDR is not ROS 2's, and keeps its name.
+    """
+    if name == _NO_SCHEMA:
+        return ""
+    package, _, kind = name.partition("/")
+    return f"{package}/msg/{kind}" if encoding == "cdr" and kind and "/" not in kind else name
 
 
 def _text(content: bytes, position: int) -> str:
@@ -145,7 +162,8 @@ def _salvage_rows(path: Path, damage: list[str]) -> Iterator[StoredMessage]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as database:
         try:
             database.execute("PRAGMA writable_schema=ON")  # lets SQLite open a file that is shorter than it says
-            topics = {row[0]: row[1:] for row in database.execute("SELECT id, name, type FROM topics")}
+            listed = database.execute("SELECT id, name, type, serialization_format FROM topics")
+            topics = {number: (name, ros2_type(kind, encoding)) for number, name, kind, encoding in listed}
         except sqlite3.DatabaseError as error:
             damage.append(str(error))
             return

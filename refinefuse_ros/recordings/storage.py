@@ -29,6 +29,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Final
 
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -42,12 +43,14 @@ from refinefuse_ros.recordings.decompression import (
     unzstd,
     unzstd_file,
 )
-from refinefuse_ros.recordings.salvage import StoredMessage, salvage
+from refinefuse_ros.recordings.salvage import StoredMessage, ros2_type, salvage
 from refinefuse_ros.stream.timing import NS_PER_S
 
 _STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 _COMPRESSED_SUFFIX: Final = ".zstd"
 _ZSTD_START: Final = b"\x28\xb5\x2f\xfd"  # a message begins with 0x00: CDR's representation identifier
+
+_ROS1_START: Final = b"#ROSBAG V"
 
 
 class BagError(UserError):
@@ -137,7 +140,7 @@ class BagFiles:
                     wanted = [connection for connection in reader.connections if connection.topic in topics]
                     for connection, recorded_ns, data in reader.messages(wanted) if wanted else ():
                         given[connection.topic] += 1
-                        yield StoredMessage(connection.topic, connection.msgtype, recorded_ns, bytes(data))
+                        yield StoredMessage(connection.topic, _type_of(connection), recorded_ns, bytes(data))
                 return
             except Exception as error:  # a broken file makes the library raise nearly anything
                 damage = [_reason(error)]
@@ -176,10 +179,14 @@ def _listed(plain: Path) -> list[tuple[str, str, int]]:
     """Name, type and message count of the topics of one file."""
     try:
         with Reader(plain) as reader:
-            return [(connection.topic, connection.msgtype, connection.msgcount) for connection in reader.connections]
+            return [(connection.topic, _type_of(connection), connection.msgcount) for connection in reader.connections]
     except Exception:  # as above; what is wrong is said when the messages are read
         found = Counter((message.topic, message.type) for message in salvage(plain, []))
         return [(name, kind, count) for (name, kind), count in found.items()]
+
+
+def _type_of(connection: Connection) -> str:
+    return ros2_type(connection.msgtype, connection.ext.serialization_format)
 
 
 @contextmanager
@@ -231,6 +238,8 @@ def _files_named(metadata: dict[str, Any]) -> list[str]:
 
 def _files(path: Path, metadata: dict[str, Any]) -> list[Path]:
     if path.is_file():
+        if path.open("rb").read(len(_ROS1_START)) == _ROS1_START:
+            raise BagError(f"{path} is a ROS 1 bag; convert it: rosbags-convert --src {path} --dst {path.stem}.")
         files = [path]
     elif metadata:
         files = [path / name for name in _files_named(metadata)]
@@ -260,7 +269,8 @@ def _topics_of(metadata: dict[str, Any]) -> dict[str, Topic]:
     try:
         for entry in metadata["topics_with_message_count"]:
             topic = entry["topic_metadata"]
-            topics[topic["name"]] = Topic(topic["type"], entry["message_count"])
+            kind = ros2_type(topic["type"], topic.get("serialization_format", "cdr"))
+            topics[topic["name"]] = Topic(kind, entry["message_count"])
     except (LookupError, TypeError):
         return {}
     return topics if any(topic.count for topic in topics.values()) else {}

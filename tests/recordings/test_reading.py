@@ -38,6 +38,11 @@ from refinefuse_ros.stream.outcome import Stream
         (["/thermal/image_raw", "/rgb/image_raw/compressed"], 0, 1),
         (["/FlirBoson1/image", "/front/RGBImage"], 0, 1),
         (["/cam0/image_raw", "/color/image_raw"], 0, 1),
+        (["/tau2/image", "/blackfly/image_raw"], 0, 1),
+        (["/camera/infra1/image_rect_raw", "/camera/color/image_raw", "/flir/image_rect"], 2, 1),
+        (["/camera/infra1/image_rect_raw", "/camera/color/image_raw"], 0, 1),
+        (["/rgb/image_raw/compressed", "/thermal/image_raw/compressedDepth"], 1, 0),
+        (["/thermal/image_raw", "/rgb/image_raw", "/camera/depth/image_raw/compressedDepth"], 0, 1),
     ],
 )
 def test_topics_are_guessed_by_their_words(topics: list[str], thermal: int, rgb: int) -> None:

@@ -21,6 +21,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,39 @@ def test_files_that_hold_nothing_readable_are_one_sentence(tmp_path: Path, conte
     file.write_bytes(content)
     with pytest.raises(BagError, match="holds no image message"):
         open_bag(file)
+
+
+def retyped(bag: Path, kind: str, encoding: str = "cdr") -> Path:
+    """The bag's file alone, whose images are of another type by its own words."""
+    file = next(bag.glob("*.db3"))
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("UPDATE topics SET type = ?, serialization_format = ? WHERE type = ?", (kind, encoding, IMAGE))
+        database.commit()
+    return file
+
+
+def test_a_type_written_without_its_msg_is_the_same(rows: Path) -> None:
+    expected = list(BagFiles(rows).messages(TOPICS))
+    assert list(BagFiles(retyped(rows, "sensor_msgs/Image")).messages(TOPICS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding", "said"),
+    [
+        ("sensor_msgs/Image", "ros1", r"holds ROS 1 messages \(/rgb/.*\); convert it to ROS 2 with rosbags-convert"),
+        ("", "cdr", "does not say of what type the messages on /rgb/image_raw, /thermal/image_raw are"),
+        ("foxglove.RawImage", "protobuf", r"/rgb/image_raw \[foxglove.RawImage\]"),
+    ],
+)
+def test_images_of_no_type_or_another_one_are_one_sentence(rows: Path, kind: str, encoding: str, said: str) -> None:
+    with pytest.raises(BagError, match=said):
+        open_bag(retyped(rows, kind, encoding))
+
+
+def test_a_bag_of_ros_1_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "drive.bag").write_bytes(b"#ROSBAG V2.0\n" + bytes(4096))
+    with pytest.raises(BagError, match=r"is a ROS 1 bag; convert it: rosbags-convert --src .*drive.bag --dst drive\."):
+        open_bag(tmp_path / "drive.bag")
 
 
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
