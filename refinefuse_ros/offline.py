@@ -44,7 +44,7 @@ from refinefuse_ros.image.files import (
     write_image,
 )
 from refinefuse_ros.image.frame import Frame
-from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.normalization import NormalizationConfig, ThermalNormalizer
 from refinefuse_ros.image.presentation import Presenter
 from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.steadying import Steadier
@@ -87,6 +87,7 @@ def fuse_files(
     request: EngineRequest,
     *,
     alignment: Alignment | None = None,
+    normalization: NormalizationConfig | None = None,
     thermal_offset_ms: float = 0.0,
     steady: bool = False,
     style: str = "natural",
@@ -95,8 +96,9 @@ def fuse_files(
     """Fuse two images into an image, two videos into an MP4, or two folders of both into a folder of the same names.
 
     What cannot be read of a folder is skipped with a sentence; the rest is fused. `alignment` places thermal onto RGB,
-    which is else stretched to it; `thermal_offset_ms` is added to the times of thermal videos' frames; `steady`
-    averages each video's noise over time (`Steadier`); `style` is one of the `Presenter`'s.
+    which is else stretched to it; `normalization` chooses its range, by default as the node does; `thermal_offset_ms`
+    is added to the times of thermal videos' frames; `steady` averages each video's noise over time (`Steadier`);
+    `style` is one of the `Presenter`'s.
 
     Raises:
         AlignmentError: the alignment is not for images of these sizes.
@@ -115,7 +117,7 @@ def fuse_files(
         raise SourceError(f"{output} is not a name for a video; two videos are fused into an .mp4.")
     skipped: list[str] = []
     note_partnerless([thermal, rgb], found, skipped)
-    fuser = OfflineFuser(request, steady, style, alignment)
+    fuser = OfflineFuser(request, steady, style, alignment, normalization)
     fused = 0
     if found.stills:
         for file, images in read_stills(found.stills, skipped, "fusing", quiet):
@@ -152,6 +154,7 @@ class OfflineFuser:
         steady: average noise over the frames of a clip (`Steadier`).
         style: how the fused plane is coloured, one of the `Presenter`'s.
         alignment: how thermal is placed onto RGB; None stretches it.
+        normalization: how the thermal range is chosen; None is as the node does by default.
 
     Raises:
         EngineError: from the methods, when no backend can run the model or the engine cannot fuse a pair.
@@ -159,13 +162,19 @@ class OfflineFuser:
     """
 
     def __init__(
-        self, request: EngineRequest, steady: bool = False, style: str = "natural", alignment: Alignment | None = None
+        self,
+        request: EngineRequest,
+        steady: bool = False,
+        style: str = "natural",
+        alignment: Alignment | None = None,
+        normalization: NormalizationConfig | None = None,
     ) -> None:
         self.engine: EngineHost | None = None
         self._request = request
         self._steady = steady
         self._presenter = Presenter(style)
         self._placer = Placer(alignment)
+        self._normalization = normalization
 
     def fuse_still(self, pair: ImagePair) -> np.ndarray:
         """The fused image, (H, W, 3) uint8 BGR at the RGB image's size; the thermal one is normalised alone."""
@@ -181,7 +190,7 @@ class OfflineFuser:
             self.engine.close()
 
     def _fuse(self, pairs: Iterable[ImagePair], steadier: Steadier | None) -> Iterator[tuple[ImagePair, np.ndarray]]:
-        normalizer = ThermalNormalizer()
+        normalizer = ThermalNormalizer(self._normalization)
         stamp_ns = 0
         for pair in pairs:
             thermal = Frame(stamp_ns, "thermal", pair.thermal_encoding, pair.thermal)

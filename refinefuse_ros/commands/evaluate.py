@@ -29,12 +29,14 @@ from refinefuse_ros.commands.options import (
     add_cameras,
     add_engine,
     add_json,
+    add_normalization,
     add_steady,
     add_thermal_offset,
     add_views,
     count,
     engine_request,
     given_alignment,
+    given_normalization,
     given_views,
     not_negative,
     positive,
@@ -85,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", type=Path, help="a detector's ONNX file, to measure whether fused images help it")
     parser.add_argument("--labels", type=Path, help="a folder with the labels of the objects that it should find")
     add_alignment(parser)
+    add_normalization(parser)
     add_views(parser)
     add_steady(parser)
     parser.add_argument("--motion", action="store_true", help="also measure how videos move, by optical flow; slow")
@@ -141,6 +144,7 @@ def _verdict(options: argparse.Namespace) -> tuple[Verdict, Gallery]:
         "requests": [engine_request(options, model) for model in models],
         "where": Parallelism(options.workers, options.scheduler),
         "alignment": given_alignment(options),
+        "normalization": given_normalization(options),
         "steady": options.steady,
         "motion": options.motion,
         "command": options.command,

@@ -24,11 +24,13 @@ from refinefuse_ros.commands.options import (
     add_cameras,
     add_engine,
     add_json,
+    add_normalization,
     add_steady,
     add_style,
     add_thermal_offset,
     engine_request,
     given_alignment,
+    given_normalization,
     print_json,
 )
 
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, help="fused image, folder or .mp4: the same kind as the input"
     )
     add_alignment(parser)
+    add_normalization(parser)
     add_thermal_offset(parser)
     add_steady(parser)
     add_style(parser)
@@ -57,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
         options.output,
         engine_request(options),
         alignment=given_alignment(options),
+        normalization=given_normalization(options),
         thermal_offset_ms=options.thermal_offset_ms or 0.0,
         steady=options.steady,
         style=options.style,

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from refinefuse_ros.engine.factory import BACKENDS, PRECISIONS, EngineRequest
 from refinefuse_ros.errors import UserError
 from refinefuse_ros.image.frame import ImageSize
+from refinefuse_ros.image.normalization import CAMERA_SCALES, NormalizationConfig
 from refinefuse_ros.image.presentation import STYLES
 from refinefuse_ros.image.sensor_view import CAMERAS, FLIPS, Crop, SensorView
 from refinefuse_ros.stream.outcome import Stream
@@ -103,6 +104,71 @@ def given_alignment(options: argparse.Namespace) -> Alignment | None:
     from refinefuse_ros.alignment.file import read_alignment
 
     return read_alignment(options.alignment)
+
+
+_NORMALIZATION: Final = {
+    "normalization": "mode",
+    "min_span": "min_span",
+    "time_constant_s": "time_constant_s",
+    "thermal_scale": "scale",
+}
+
+
+def add_normalization(verb: argparse.ArgumentParser) -> None:
+    """How the thermal range is chosen, as by the node's parameters; read by `given_normalization`."""
+    group = verb.add_argument_group("the range of thermal pictures of more than 8 bit, as the node's thermal.*")
+    group.add_argument(
+        "--normalization", choices=("percentile", "fixed"), help="the range follows the scene, or not (percentile)"
+    )
+    group.add_argument(
+        "--percentiles", nargs=2, type=float, metavar=("LOW", "HIGH"), help="shown as black and as white (0.5 99.5)"
+    )
+    group.add_argument(
+        "--fixed",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="with --normalization fixed: shown as black and as white, in counts or in the unit of float pictures",
+    )
+    group.add_argument("--min-span", type=positive, metavar="SPAN", help="narrowest range, in counts or kelvin (1)")
+    group.add_argument(
+        "--time-constant-s", type=float, metavar="S", help="how slowly a video's range follows, in seconds (2)"
+    )
+    group.add_argument("--thermal-scale", type=positive, metavar="K", help="kelvin a count (unknown)")
+    group.add_argument(
+        "--thermal-camera",
+        choices=[name for name, scale in CAMERA_SCALES.items() if scale],
+        help="one whose kelvin a count are known",
+    )
+    group.add_argument(
+        "--thermal-polarity",
+        choices=("white_hot", "black_hot"),
+        default="white_hot",
+        help="of 8-bit pictures; black_hot inverts them (default: %(default)s)",
+    )
+
+
+def given_normalization(options: argparse.Namespace) -> NormalizationConfig:
+    """What the options of `add_normalization` ask for.
+
+    Raises:
+        UsageError: they contradict themselves.
+    """
+    if options.fixed and options.normalization != "fixed":
+        raise UsageError("--fixed says nothing without --normalization fixed; give both.")
+    if options.thermal_scale and options.thermal_camera:
+        raise UsageError("--thermal-scale and --thermal-camera both say what a count is; give one.")
+    given = {field: value for name, field in _NORMALIZATION.items() if (value := getattr(options, name)) is not None}
+    if options.percentiles:
+        given |= dict(zip(("low_percentile", "high_percentile"), options.percentiles, strict=True))
+    if options.fixed:
+        given |= dict(zip(("fixed_low", "fixed_high"), options.fixed, strict=True))
+    if options.thermal_camera:
+        given["scale"] = CAMERA_SCALES[options.thermal_camera]
+    try:
+        return NormalizationConfig(**given, black_hot=options.thermal_polarity == "black_hot")
+    except ValueError as error:
+        raise UsageError(f"The thermal range cannot be used: {error}") from error
 
 
 def add_thermal_offset(parser: argparse.ArgumentParser) -> None:

@@ -45,7 +45,7 @@ from refinefuse_ros.evaluation.work.running import conclude, label_models, run
 from refinefuse_ros.evaluation.work.workers import Parallelism
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.frame import Frame, ImageSize
-from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.normalization import NormalizationConfig, ThermalNormalizer
 from refinefuse_ros.image.sensor_view import SensorView
 from refinefuse_ros.offline import note_skipped
 from refinefuse_ros.pipeline import prepare_thermal
@@ -71,6 +71,7 @@ def evaluate_bag(
     sync: SyncSettings | None = None,
     views: Mapping[Stream, SensorView] | None = None,
     alignment: Alignment | None = None,
+    normalization: NormalizationConfig | None = None,
     steady: bool = False,
     motion: bool = False,
     fused_files: FusedFiles | None = None,
@@ -89,6 +90,7 @@ def evaluate_bag(
         sync: how frames are paired; None takes the node's defaults.
         views: how the cameras' images are taken, where their messages do not say it.
         alignment: how thermal is placed onto RGB; None stretches it.
+        normalization: how the thermal range is chosen; None is as the node does by default.
         steady: average the models' images over time (`Steadier`), as the node does with fused.steady.
         motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
         fused_files: where to write the first model's images to.
@@ -111,7 +113,9 @@ def evaluate_bag(
     pairing = Pairing(reader, sync or SyncSettings())
     fused = FusedTopic(reader.fused_topic) if reader.fused_topic else None
     latency = LatencyReader()
-    preparation = _Preparation(reader, pairing, fused.name if fused else "", Placer(alignment))
+    preparation = _Preparation(
+        reader, pairing, fused.name if fused else "", Placer(alignment), ThermalNormalizer(normalization)
+    )
     with ExitStack() as stack:
         checksum = stack.enter_context(Checksum(path))
         others = dict.fromkeys(reader.diagnostics_topics, latency.add) | ({fused.name: fused.add} if fused else {})
@@ -152,7 +156,10 @@ def evaluate_bag(
 class _Preparation:
     """Does what must be done with the pairs in their order; one that cannot be used is counted."""
 
-    def __init__(self, reader: BagReader, pairing: Pairing, fused_label: str, placer: Placer) -> None:
+    def __init__(
+        self, reader: BagReader, pairing: Pairing, fused_label: str, placer: Placer, normalizer: ThermalNormalizer
+    ) -> None:
+        self._normalizer = normalizer
         self._reader = reader
         self._pairing = pairing
         self._placer = placer
@@ -162,7 +169,6 @@ class _Preparation:
 
     def prepare(self, pairs: Iterable[MatchedPair], announce: Callable[[Frame], None]) -> Iterator[PreparedPair]:
         """The pairs for the workers; each one's RGB frame is announced before."""
-        normalizer = ThermalNormalizer()
         first: ImageSize | None = None
         for pair, fused in pairs:
             thermal, rgb = pair.thermal.payload, pair.rgb.payload
@@ -176,7 +182,7 @@ class _Preparation:
                 self._examples.setdefault(error.reason, f"{name}: {error}")
                 continue
             self._introduce_cameras()
-            placed = prepare_thermal(thermal, first, normalizer, self._placer)
+            placed = prepare_thermal(thermal, first, self._normalizer, self._placer)
             since_start_s = (rgb.stamp_ns - self._pairing.start_ns) / NS_PER_S
             announce(rgb)
             yield PreparedPair(name, since_start_s, placed, rgb, {self._fused_label: fused} if fused else {})

@@ -47,7 +47,7 @@ from refinefuse_ros.image.files import (
     read_rgb,
 )
 from refinefuse_ros.image.frame import Frame, ImageSize
-from refinefuse_ros.image.normalization import ThermalNormalizer
+from refinefuse_ros.image.normalization import NormalizationConfig, ThermalNormalizer
 from refinefuse_ros.image.sources import ImagePair
 from refinefuse_ros.image.video import VideoReader
 from refinefuse_ros.offline import note_left_over_frames, note_partnerless, note_rest, note_skipped, read_stills
@@ -63,6 +63,7 @@ def evaluate_files(
     fused: Path | None = None,
     requests: Sequence[EngineRequest] = (),
     alignment: Alignment | None = None,
+    normalization: NormalizationConfig | None = None,
     thermal_offset_ms: float = 0.0,
     steady: bool = False,
     motion: bool = False,
@@ -81,6 +82,7 @@ def evaluate_files(
         fused: what was fused before: an image, a video, or a folder with the same names, of the RGB image's size.
         requests: the models that fuse, each still normalised on its own; `fused` is compared with them.
         alignment: how thermal is placed onto RGB; None stretches it.
+        normalization: how the thermal range is chosen; None is as the node does by default.
         thermal_offset_ms: added to the times of thermal videos' frames.
         steady: average each of the models' videos over time (`Steadier`).
         motion: measure how the videos move too (`Motion`), which takes about half a second a frame.
@@ -126,7 +128,16 @@ def evaluate_files(
     looking = Detector(detector) if detector else None
     labelled = _labels_of(found, read_labels(labels, looking.names), labels, skipped) if looking else {}
     source = _Source(
-        found, there, str(fused), labelled, rgb.is_dir(), skipped, quiet, Placer(alignment), thermal_offset_ms
+        found,
+        there,
+        str(fused),
+        labelled,
+        rgb.is_dir(),
+        skipped,
+        quiet,
+        Placer(alignment),
+        normalization,
+        thermal_offset_ms,
     )
     job = Job(models, is_video=bool(found.clips), steady=steady, motion=motion, detector=detector)
     given = [str(fused)] if fused else []
@@ -199,6 +210,7 @@ class _Source:
         skipped: takes the sentences.
         quiet: no progress bar.
         placer: of the thermal planes.
+        normalization: of theirs.
 
     Raises:
         SourceError: a clip cannot be read, unless `lenient`.
@@ -214,9 +226,11 @@ class _Source:
         skipped: list[str],
         quiet: bool,
         placer: Placer,
+        normalization: NormalizationConfig | None,
         thermal_offset_ms: float,
     ) -> None:
         self._placer = placer
+        self._normalization = normalization
         self._found = found
         self._fused_stills = {file.name: file.thermal for file in there.stills} if there else {}
         self._fused_clips = {clip.name: clip.thermal for clip in there.clips} if there else {}
@@ -241,7 +255,8 @@ class _Source:
             try:
                 fused = self._fused_stills.get(file.name)
                 given = {self._label: read_rgb(fused)} if fused else {}
-                prepared = _prepare(file.name, None, pair, given, True, ThermalNormalizer(), self._placer)
+                normalizer = ThermalNormalizer(self._normalization)
+                prepared = _prepare(file.name, None, pair, given, True, normalizer, self._placer)
             except SourceError as error:
                 note_skipped(str(error), self._skipped)
                 continue
@@ -260,7 +275,7 @@ class _Source:
         times = self._times[clip.name]
         images = progress(pairs_of(clip, times), f"scoring {clip.name}", len(times.rgb_s), self._quiet)
         count, seconds = 0, start_s
-        normalizer = ThermalNormalizer()
+        normalizer = ThermalNormalizer(self._normalization)
         for pair, beside in zip(images, given, strict=False):
             yield _prepare(f"{clip.name} frame {count}", seconds, pair, beside, count == 0, normalizer, self._placer)
             count += 1
