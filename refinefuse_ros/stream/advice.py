@@ -42,6 +42,8 @@ NOTED_LAG_MS: Final = 100.0
 NOTED_SPREAD_MS: Final = 20.0
 # From here on, RGB frames without a thermal frame are no accident.
 NOTED_UNPAIRED: Final = 0.05
+# Only of a thermal camera whose frames are this much further apart than RGB's does one have to serve longer.
+_SLOWER: Final = 1.1
 FEWEST_FRAMES: Final = 20
 
 Wording = Callable[[str, object], str]
@@ -206,8 +208,10 @@ def _unpaired(recent: LedgerSnapshot) -> float:
 
 
 def _rate_advice(pairing: PairingReading) -> str:
-    longest_ms = pairing.clocks.thermal.longest_ms
+    longest_ms, rgb_ms = pairing.clocks.thermal.longest_ms, pairing.clocks.rgb.period_ms
     if longest_ms is None or pairing.in_use.thermal_hold_ms >= longest_ms:
+        return ""
+    if rgb_ms is not None and longest_ms < _SLOWER * rgb_ms:  # as fast as RGB: it has stopped, or is of other moments
         return ""
     hold = as_parameter("thermal_hold_ms", math.ceil(hold_for(longest_ms) / 5) * 5)
     return f"thermal frames are up to {longest_ms:.0f} ms apart; set {hold}, or leave it to auto"

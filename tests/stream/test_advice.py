@@ -172,6 +172,15 @@ def test_rates_that_do_not_meet_name_the_hold() -> None:
     assert booked.judged(clocks).message == "13% of the RGB frames found no thermal frame."
 
 
+def test_a_thermal_camera_as_fast_as_rgb_needs_no_hold_when_it_stops() -> None:
+    booked = Booked().second(paired=30)
+    for _ in range(3):
+        booked.second(paired=26, unpaired=4)
+    clocks = ClockReading(clock(0, 100, 101), clock(0, 100))
+    message = booked.judged(clocks, SyncSettings(thermal_hold_ms=0)).message
+    assert message == "13% of the RGB frames found no thermal frame."
+
+
 def test_frames_before_the_first_pair_are_no_loss() -> None:
     booked = Booked().second(unpaired=20).second(paired=20, unpaired=10, thermal=1).second(paired=30)
     assert booked.judged().level is Level.OK
