@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1; 0.0.0.0 lets other machines look)")
     parser.add_argument("--port", type=int, help="port that takes what is shown (default: 9876)")
     parser.add_argument("--web-port", type=int, help="port of the page (default: 9090)")
-    parser.add_argument("--rate", type=positive, help="pictures a second of each topic (default: 10)")
+    parser.add_argument("--rate", type=positive, help="pictures a second of each topic (default: 5)")
     parser.add_argument("--bag", type=Path, help="fuse and show a recording, in its own time")
     add_bag_topics(parser)
     add_engine(parser)

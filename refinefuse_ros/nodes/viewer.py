@@ -23,15 +23,16 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 
 from refinefuse_ros.image.codec import MalformedImage
 from refinefuse_ros.image.colour import join_luma, split_luma, to_grey
@@ -39,7 +40,7 @@ from refinefuse_ros.image.frame import Frame
 from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.nodes.messages import to_frame
 from refinefuse_ros.nodes.parameters import DeclaredParameters, parameter
-from refinefuse_ros.nodes.published import IMAGE_TYPES, PublishedTopic, find_images
+from refinefuse_ros.nodes.published import IMAGE_TYPES, find_images
 from refinefuse_ros.nodes.rerun_viewer import LOCAL, RerunViewer, require_rerun
 from refinefuse_ros.nodes.running import StartError, run_node
 from refinefuse_ros.nodes.statuses import statuses_of
@@ -68,7 +69,7 @@ class ViewerParameters:
     host: str = parameter(LOCAL, "Address that the viewer listens on; 0.0.0.0 lets other machines look.")
     port: int = parameter(9876, "Port that takes what is shown.", between=(1, 65535))
     web_port: int = parameter(9090, "Port of the page.", between=(1, 65535))
-    rate_hz: float = parameter(10.0, "Most pictures a second of each topic.", unit="Hz", between=(0.1, 60))
+    rate_hz: float = parameter(5.0, "Most pictures a second of each topic.", unit="Hz", between=(0.1, 60))
     width: int = parameter(
         640, "Larger pictures are shown smaller, with this longer side.", unit="px", between=(64, 4096)
     )
@@ -104,18 +105,24 @@ class Viewer(Node):
             if settings.show == "page":
                 self.get_logger().info(f"the page is {self._viewer.page}")
         self._thermal = ThermalNormalizer()
-        self._due_s = dict.fromkeys(SHOWN, 0.0)
         self._missing = set(SHOWN)
+        # No executor has this node: what comes is left where it is, the newest alone, until a picture is wanted. To be
+        # woken by each would cost more than the pictures do.
+        self._unspun = Node("viewer_pictures", use_global_arguments=False, start_parameter_services=False)
+        self._pictures: dict[str, Subscription] = {}
         self._since_s = time.monotonic()
         self._fusion = self.resolve_topic_name("fusion")  # names of nodes are resolved as those of topics are
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.create_timer(SEARCH_PERIOD_S, self._search, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(SEARCH_PERIOD_S, self._search, clock=steady)
+        self.create_timer(1 / settings.rate_hz, self._take_pictures, clock=steady)
 
     @property
     def finished(self) -> bool:
         return self._viewer is not None and not self._viewer.running
 
     def close(self) -> None:
+        self._unspun.destroy_node()
         if self._viewer is not None:  # first: to flush into one that hangs takes for ever
             self._viewer.close()
         self._log.close()
@@ -136,8 +143,9 @@ class Viewer(Node):
             if topic is not None:
                 self._missing.discard(place)
                 qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-                on_image = partial(self._on_image, place, topic)
-                self.create_subscription(IMAGE_TYPES[topic.type], topic.name, on_image, qos, raw=True)
+                self._pictures[place] = self._unspun.create_subscription(
+                    IMAGE_TYPES[topic.type], topic.name, _never, qos, raw=True
+                )
         if self._missing and time.monotonic() - self._since_s > SILENCE_S:
             names = ", ".join(self.resolve_topic_name(f"{place}/image_raw") for place in sorted(self._missing))
             self.get_logger().warning(
@@ -145,29 +153,40 @@ class Viewer(Node):
                 once=True,
             )
 
-    def _on_image(self, place: str, topic: PublishedTopic, serialized: bytes) -> None:
-        now_s = time.monotonic()
-        if now_s < self._due_s[place]:
-            return
-        self._due_s[place] = now_s + 1 / self._settings.rate_hz
-        try:
-            frame = to_frame(deserialize_message(serialized, IMAGE_TYPES[topic.type]))
-            self._log.picture(place, self._shown(place, frame))
-        except MalformedImage as error:
-            self.get_logger().warning(f"A {place} image cannot be shown: {error}", once=True)
+    def _take_pictures(self) -> None:
+        """Show the newest picture of each topic, if one has come since the last."""
+        for place, subscription in self._pictures.items():
+            with subscription.handle:
+                taken = subscription.handle.take_message(subscription.msg_type, True)
+            if taken is None:
+                continue
+            try:
+                frame = to_frame(deserialize_message(taken[0], subscription.msg_type))
+                self._log.picture(place, self._shown(place, frame))
+            except MalformedImage as error:
+                self.get_logger().warning(f"A {place} image cannot be shown: {error}", once=True)
 
     def _shown(self, place: str, frame: Frame) -> Frame:
         """As the screen takes it. Raises MalformedImage."""
         if place == "thermal":
             grey = to_grey(frame.pixels, frame.encoding)
             return Frame(frame.stamp_ns, frame.frame_id, "mono8", self._thermal.normalize(grey, frame.stamp_ns))
-        pixels = join_luma(*split_luma(frame.pixels, frame.encoding), "bgr8")
+        if frame.encoding == "bgr8":  # of the fused images, by default: nothing is to be done
+            return frame
+        if frame.encoding == "rgb8":
+            pixels = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR)
+        else:
+            pixels = join_luma(*split_luma(frame.pixels, frame.encoding), "bgr8")
         return Frame(frame.stamp_ns, frame.frame_id, "bgr8", pixels)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         statuses = statuses_of(message, self._fusion)
         if statuses:
             self._log.statuses(message.header.stamp.sec * NS_PER_S + message.header.stamp.nanosec, statuses)
+
+
+def _never(message: object) -> None:
+    """The callback of subscriptions that nobody spins."""
 
 
 def _open_log(width: int) -> RerunLog:
