@@ -141,6 +141,8 @@ class Effort:
         reach_px: how far off a block may be to be found.
         least_blocks: fewer that agree tell nothing.
         model: of `MODELS`, which they must agree on.
+        views: by how much thermal is scaled about its middle before it is looked for: where it tells nothing as it is
+            placed, its camera may have another field of view.
     """
 
     side_px: int
@@ -149,14 +151,24 @@ class Effort:
     reach_px: int
     least_blocks: int
     model: str
+    views: tuple[float, ...] = (1.0,)
 
 
 NOTED_ERROR_PX: Final = 10.0
 """From here on thermal that lies beside RGB is said, unless told otherwise: RGB pixels."""
 THOROUGH: Final = Effort(_WORKING_SIDE_PX, _FULL_BLOCK_PX, _FULL_STEP_PX, _REACH_MEASURED_PX, _LEAST_BLOCKS, "affine")
 """To a fraction of a pixel, from several moments: some seconds."""
-QUICK: Final = Effort(side_px=160, block_px=32, step_px=16, reach_px=20, least_blocks=10, model="similarity")
-"""To some pixels of 640, from one moment: some hundredths of a second; and an eighth of the side is in reach."""
+QUICK: Final = Effort(
+    side_px=160,
+    block_px=32,
+    step_px=16,
+    reach_px=20,
+    least_blocks=10,
+    model="similarity",
+    views=(1.0, 0.8, 0.65, 0.55, 1.25),
+)
+"""To some pixels of 640, from one moment: some hundredths of a second, a few times that where it tells nothing at once.
+An eighth of the side is in reach, and thermal's field of view may be 0.6 to 1.25 of RGB's."""
 
 
 def measure_error(placed: Sequence[PlacedThermal], rgb: Sequence[np.ndarray], effort: Effort = THOROUGH) -> float:
@@ -180,19 +192,39 @@ def measure_error(placed: Sequence[PlacedThermal], rgb: Sequence[np.ndarray], ef
     pictures = Pictures(
         [grey_of(thermal) for thermal, _ in small], [luma.astype(np.float32) for _, luma in small], 1, seen
     )
-    matches = pictures.match(np.eye(3), effort.block_px, effort.step_px, effort.reach_px)
-    matrix, agreed = _consensus(effort.model, matches, np.eye(3), 2 * _TOLERANCE_PX)
-    if matrix is None or agreed.sum() < effort.least_blocks or agreed.sum() < _LEAST_SHARE * matches.tried:
+    width, height = small[0][1].shape[1::-1]
+    matrix = None
+    for scale in effort.views:
+        matrix, agreed, tried = _agreed(pictures, effort, scale)
+        if matrix is not None:
+            break
+    if matrix is None:
         raise NotFoundError(
-            f"The error of the alignment cannot be told: only {agreed.sum()} of {matches.tried} places in the two"
-            f" pictures agree on it, because it is over {effort.reach_px / shrink:.0f} px or because there is too"
-            f" little that both cameras see; {_ADVICE}, or calibrate again."
+            f"The error of the alignment cannot be told: only {agreed} of {tried} places in the two pictures agree on"
+            f" it, because it is over {effort.reach_px / shrink:.0f} px or because there is too little that both"
+            f" cameras see; {_ADVICE}, or calibrate again."
         )
     # Of the whole picture, not of the blocks that agree: what is turned agrees near its centre, where it is off least.
-    width, height = small[0][1].shape[1::-1]
     places = np.stack(np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)), axis=-1).reshape(-1, 2)
     off = apply(matrix, places) - places
     return float(np.sqrt((off**2).sum(axis=1).mean())) / shrink
+
+
+def _agreed(pictures: Pictures, effort: Effort, scale: float) -> tuple[np.ndarray | None, int, int]:
+    """The map from where thermal lies to where it belongs, by the blocks that agree on it; how many, of how many.
+
+    None where they are too few: blocks of pictures that have nothing in common agree by chance too.
+    """
+    width, height = pictures.size
+    about = np.array([(scale, 0, (1 - scale) * (width - 1) / 2), (0, scale, (1 - scale) * (height - 1) / 2), (0, 0, 1)])
+    # As many blocks of a smaller part: they overlap by more, so that more have to agree.
+    smaller = min(scale, 1.0)
+    step_px = max(round(effort.step_px * smaller), 1)
+    matches = pictures.match(about, effort.block_px, step_px, effort.reach_px)
+    matrix, agreed = _consensus(effort.model, matches, np.eye(3), 2 * _TOLERANCE_PX)
+    count = int(agreed.sum())
+    enough = count >= effort.least_blocks / smaller and count >= _LEAST_SHARE * matches.tried
+    return (matrix if enough else None), count, matches.tried
 
 
 def _bounds(weight: np.ndarray) -> tuple[slice, slice]:

@@ -34,13 +34,13 @@ from refinefuse_ros.errors import in_words
 
 # Between measurements: as long as keeps them below this share of the time, within bounds.
 _SHARE: Final = 0.05
-_SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 1.0, 3.0
+_SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 1.0, 5.0
 # A reading is the median of so many measurements, of which so many must have told something before it counts as known;
 # then it stays known while any does, for in some scenes every second moment tells nothing.
 _KEPT: Final = 7
 LEAST_TOLD: Final = 3
 # Older ones say nothing of the cameras now.
-_LONGEST_S: Final = 20.0
+_LONGEST_S: Final = 30.0
 _NICENESS: Final = 10
 
 
@@ -69,7 +69,7 @@ class _Measured(NamedTuple):
 class AlignmentWatch:
     """Measures the pairs that it is shown in a thread of its own, one at a time and at most one a second. Thread-safe.
 
-    Each takes some hundredths of a second; where it takes longer they are rarer.
+    Each takes some hundredths of a second, or some tenths; where it takes longer they are rarer.
     """
 
     def __init__(self) -> None:

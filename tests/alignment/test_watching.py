@@ -144,3 +144,15 @@ def test_it_looks_at_one_pair_a_second_and_delays_none(scene: Scene) -> None:
         assert watch.read().moments == 1
     finally:
         watch.close()
+
+
+@pytest.mark.parametrize("field", [0.62, 0.8, 1.22])
+def test_a_camera_of_another_field_of_view_is_told(scene: Scene, field: float) -> None:
+    thermal, rgb = scene(2, 1)
+    height, width = rgb[0].shape
+    about = np.array([(field, 0, (1 - field) * (width - 1) / 2 + 4), (0, field, (1 - field) * (height - 1) / 2 - 3)])
+    seen = cv2.warpAffine(thermal[0], about, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    places = np.stack(np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)), -1).reshape(-1, 2)
+    off_px = np.sqrt(((places @ about[:, :2].T + about[:, 2] - places) ** 2).sum(axis=1).mean())
+    told = watching.error_at_a_glance(PlacedThermal(seen.clip(0, 255).astype(np.uint8)), rgb[0])
+    assert told == pytest.approx(off_px, rel=0.1)
