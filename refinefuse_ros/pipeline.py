@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from refinefuse_ros.alignment.placing import PlacedThermal, Placer
+from refinefuse_ros.alignment.placing import PlacedThermal, Placer, fit_to
 from refinefuse_ros.alignment.watching import AlignmentWatch
 from refinefuse_ros.engine.base import MINIMUM_SIDE_PX
 from refinefuse_ros.image.codec import MalformedImage
@@ -46,7 +46,7 @@ class FusedImage:
     """The result for one pair.
 
     Attributes:
-        pixels: (H, W, 3) uint8 in the order of `encoding`, at the RGB frame's size.
+        pixels: (H, W, 3) uint8 in the order of `encoding`, at the output's size.
         encoding: "bgr8" or "rgb8".
         engine_ms: how long the engine took; 0 for a frame that was passed through.
     """
@@ -54,6 +54,35 @@ class FusedImage:
     pixels: np.ndarray
     encoding: str
     engine_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class OutputSize:
+    """What size the fused image has.
+
+    Attributes:
+        width, height: pixels; where one is 0, it follows from the other by the RGB image's shape, and where both are,
+            the fused image has the RGB image's size.
+
+    Raises:
+        ValueError: one of them is too small for the network.
+    """
+
+    width: int = 0
+    height: int = 0
+
+    def __post_init__(self) -> None:
+        for name, side in (("width", self.width), ("height", self.height)):
+            if side and side < MINIMUM_SIDE_PX:
+                raise ValueError(f"output.{name} cannot be {side}; choose 0 or at least {MINIMUM_SIDE_PX} pixels.")
+
+    def of(self, rgb: ImageSize) -> ImageSize:
+        """The fused image's size for an RGB image of this one."""
+        if not (self.width or self.height):
+            return rgb
+        width = self.width or round(self.height * rgb.width / rgb.height)
+        height = self.height or round(self.width * rgb.height / rgb.width)
+        return ImageSize(max(width, MINIMUM_SIDE_PX), max(height, MINIMUM_SIDE_PX))
 
 
 def check_rgb(rgb: Frame) -> None:
@@ -95,6 +124,7 @@ class FusionPipeline:
         steadier: averages noise over the frames of one stream; None leaves each frame as it was fused.
         presenter: gives the fused plane its colours; natural ones where none is given.
         watch: is shown each pair as it lies; None where nobody watches.
+        output: what size the fused image has; RGB is brought to it before it is fused.
         half: whether the engine works at half the size; images of which it could not are fused whole.
     """
 
@@ -114,6 +144,7 @@ class FusionPipeline:
         self.presenter = presenter or Presenter()
         self.watch: AlignmentWatch | None = None
         self.half = False
+        self.output = OutputSize()
         self.stages = stages or StageTimes()
         self._engine = engine
         self._encoding = encoding
@@ -123,20 +154,21 @@ class FusionPipeline:
 
         Args:
             thermal: any single-channel frame (or a grey one stored as colour), of any size; it is placed onto `rgb`.
-            rgb: the visible frame; its size is the fused image's.
+            rgb: the visible frame.
 
         Raises:
             MalformedImage: a frame's encoding cannot be used as what it is given for.
             AlignmentError: the alignment is not for frames of these sizes.
             EngineError: the engine could not fuse the pair.
         """
-        return self.fuse_placed(prepare_thermal(thermal, rgb.size, self.normalizer, self._placer, self.stages), rgb)
+        size = self.output.of(rgb.size)
+        return self.fuse_placed(prepare_thermal(thermal, size, self.normalizer, self._placer, self.stages), rgb)
 
     def fuse_placed(self, thermal: PlacedThermal, rgb: Frame) -> FusedImage:
-        """As `fuse`, from a thermal plane that is normalised and placed already."""
+        """As `fuse`, from a thermal plane that is normalised and placed already, at the output's size."""
         measure = self.stages.measure
         with measure("split"):
-            luma, chroma = split_luma(rgb.pixels, rgb.encoding)
+            luma, chroma = self._split(rgb)
         if self.watch:
             self.watch.show(thermal, luma)
         start_ns = time.perf_counter_ns()
@@ -153,6 +185,11 @@ class FusionPipeline:
             pixels = self.presenter.present(fused_luma, thermal.plane, luma, chroma, self._encoding)
         return FusedImage(pixels, self._encoding, engine_ms)
 
+    def _split(self, rgb: Frame) -> tuple[np.ndarray, np.ndarray | None]:
+        """Luma and chroma at the output's size."""
+        size = self.output.of(rgb.size)
+        return tuple(None if plane is None else fit_to(plane, size) for plane in split_luma(rgb.pixels, rgb.encoding))
+
     def _fuse_luma(self, thermal_plane: np.ndarray, luma: np.ndarray) -> np.ndarray:
         if not self.half or min(luma.shape) < 2 * MINIMUM_SIDE_PX:
             return self._engine.fuse(thermal_plane, luma)
@@ -166,4 +203,4 @@ class FusionPipeline:
 
     def show_rgb(self, rgb: Frame) -> FusedImage:
         """The RGB frame alone, for when the thermal camera is missing."""
-        return FusedImage(join_luma(*split_luma(rgb.pixels, rgb.encoding), self._encoding), self._encoding)
+        return FusedImage(join_luma(*self._split(rgb), self._encoding), self._encoding)

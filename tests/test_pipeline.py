@@ -29,7 +29,7 @@ from refinefuse_ros.image.normalization import ThermalNormalizer
 from refinefuse_ros.image.presentation import Presenter
 from refinefuse_ros.image.steadying import Steadier
 from refinefuse_ros.image.synthetic import SyntheticScene
-from refinefuse_ros.pipeline import FusionPipeline, check_rgb
+from refinefuse_ros.pipeline import FusionPipeline, OutputSize, check_rgb
 
 SIZE = ImageSize(160, 120)
 
@@ -207,3 +207,32 @@ def test_at_half_the_size_the_engine_has_a_quarter_of_the_work_and_the_picture_k
     small = frame(picture()[:40, :40], "bgr8")  # of which the half would be too small for a network
     assert pipeline.fuse(thermal, small).pixels.shape == (40, 40, 3)
     assert engine.thermal.shape == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("output", "size"),
+    [
+        (OutputSize(), (160, 120)),
+        (OutputSize(width=80), (80, 60)),
+        (OutputSize(height=240), (320, 240)),
+        (OutputSize(64, 64), (64, 64)),
+    ],
+)
+def test_the_fused_image_has_the_size_that_is_wanted(output: OutputSize, size: tuple[int, int]) -> None:
+    engine = KeepVisible()
+    pipeline = FusionPipeline(engine, ThermalNormalizer())
+    pipeline.output = output
+    bgr = cv2.GaussianBlur(picture(), (0, 0), 9)
+    rgb = frame(bgr, "bgr8")
+    fused = pipeline.fuse(frame(np.zeros((60, 80), np.uint8), "mono8"), rgb).pixels
+    assert fused.shape == (size[1], size[0], 3)
+    assert engine.thermal.shape == (size[1], size[0])
+    expected = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if size[0] < 160 else cv2.INTER_LINEAR)
+    assert np.abs(fused.astype(int) - expected).max() <= 4
+    assert pipeline.show_rgb(rgb).pixels.shape == fused.shape
+
+
+def test_an_output_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"output.width cannot be 10; choose 0 or at least 32 pixels"):
+        OutputSize(10, 64)
+    assert OutputSize(width=640).of(ImageSize(6400, 100)) == (640, 32)

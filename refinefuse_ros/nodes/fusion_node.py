@@ -50,7 +50,7 @@ from refinefuse_ros.nodes.diagnostics import FusionDiagnostics, Look
 from refinefuse_ros.nodes.fusion_parameters import FusionParameters
 from refinefuse_ros.nodes.intake import CameraIntake, Decoded
 from refinefuse_ros.nodes.lifecycle import answer_impossible_transitions
-from refinefuse_ros.nodes.messages import to_stamp
+from refinefuse_ros.nodes.messages import resized_info, to_stamp
 from refinefuse_ros.nodes.outputs import FUSED, FUSED_IMAGE, FusedOutputs, create_publisher
 from refinefuse_ros.nodes.parameter_files import unheeded_files
 from refinefuse_ros.nodes.parameters import DeclaredParameters
@@ -122,7 +122,7 @@ class FusionNode(LifecycleNode):
             self._pairing = create_pairing(settings.sync.policy, settings.sync.settings())
             self._engine = EngineHost(
                 settings.engine.request(settings.model),
-                settings.engine.size,
+                settings.output.size().of(settings.engine.size),
                 settings.engine.max_failures,
                 timeout_s=settings.engine.timeout_s,
                 interrupted=self._interrupted,
@@ -147,6 +147,7 @@ class FusionNode(LifecycleNode):
             Presenter(settings.fused.style),
             self._placer,
         )
+        self._pipeline.output = settings.output.size()
         self._watch = AlignmentWatch()
         self._pipeline.watch = self._watch if settings.alignment.max_error_px else None
         self._quality = GovernedQuality(settings.model, self._engine, self._pipeline)
@@ -382,6 +383,8 @@ class FusionNode(LifecycleNode):
             info = camera.info_for(source.size)
             if camera.info_mismatch:
                 self._monitor.info_mismatched(stream)
+            if info is not None and frame.size != source.size:
+                info = resized_info(info, frame.size)
             self._outputs.publish(frame, info, self._settings.fused.jpeg_quality, shown)
         now_ns = self._now_ns()
         latency_ms = (now_ns - source.stamp_ns) / NS_PER_MS
@@ -493,6 +496,7 @@ class FusionNode(LifecycleNode):
         self._pairing.reconfigure(self._settings.sync.settings())
         self._pipeline.normalizer.reconfigure(self._settings.thermal.normalization_config())
         self._pipeline.presenter = Presenter(self._settings.fused.style)
+        self._pipeline.output = self._settings.output.size()
         self._pipeline.watch = self._watch if self._settings.alignment.max_error_px else None
 
 

@@ -30,6 +30,7 @@ from refinefuse_ros.image.normalization import CAMERA_SCALES, NormalizationConfi
 from refinefuse_ros.image.presentation import STYLES
 from refinefuse_ros.image.sensor_view import FLIPS, Crop, SensorView
 from refinefuse_ros.nodes.parameters import parameter
+from refinefuse_ros.pipeline import OutputSize
 from refinefuse_ros.stream.clocks import LONGEST_INTERVAL_MS
 from refinefuse_ros.stream.pairing import LEAST_WAIT_MS, MOST_OFFSET_MS, MOST_WAIT_MS, STAMPS, SyncSettings
 
@@ -335,6 +336,29 @@ class AlignmentParameters:
 
 
 @dataclass(frozen=True)
+class OutputParameters:
+    """output.*"""
+
+    width: int = parameter(
+        0,
+        "Width of the fused image, to which RGB is brought before it is fused; 0 follows from the height, or is RGB's.",
+        unit="px",
+        between=(0, 8192),
+        live=True,
+    )
+    height: int = parameter(
+        0, "Height of the fused image; 0 follows from the width, or is RGB's.", unit="px", between=(0, 8192), live=True
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the network cannot make images so small."""
+        self.size()
+
+    def size(self) -> OutputSize:
+        return OutputSize(self.width, self.height)
+
+
+@dataclass(frozen=True)
 class FusedParameters:
     """fused.*"""
 
@@ -403,6 +427,7 @@ class FusionParameters:
         live=True,
     )
     alignment: AlignmentParameters = AlignmentParameters()
+    output: OutputParameters = OutputParameters()
     fused: FusedParameters = FusedParameters()
     diagnostics: DiagnosticsParameters = DiagnosticsParameters()
     autostart: bool = parameter(True, "Configure and activate at start; false leaves that to a lifecycle manager.")

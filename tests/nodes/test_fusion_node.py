@@ -152,6 +152,21 @@ def test_diagnostics_that_fail_in_an_unforeseen_way_are_said(node, monkeypatch, 
     assert "No diagnostics were published: An unforeseen KeyError" in capfd.readouterr().err
 
 
+def test_the_output_has_its_own_size_and_a_camera_info_that_fits(node) -> None:
+    fusion_node.start(node)
+    published: list[tuple[Frame, CameraInfo]] = []
+    node._outputs.publish = lambda frame, info, *rest: published.append((frame, info))
+    node._cameras[Stream.RGB]._on_info(pinhole_camera_info(ImageSize(64, 64), 100.0))
+    assert node.set_parameters([Parameter("output.width", value=128)])[0].successful
+    fuse_pair(node, 1)
+    assert pairs_settle(node, published=1, failed=0)
+    frame, info = published[0]
+    assert frame.size == (info.width, info.height) == (128, 128)
+    np.testing.assert_allclose(np.reshape(info.k, (3, 3)), [(200, 0, 63.5), (0, 200, 63.5), (0, 0, 1)])
+    refused = node.set_parameters([Parameter("output.height", value=7)])[0]
+    assert (refused.successful, "choose 0 or at least 32 pixels" in refused.reason) == (False, True)
+
+
 def test_an_image_of_more_pixels_than_allowed_is_rejected(node) -> None:
     fusion_node.start(node)
     assert node.set_parameters([Parameter("max_pixels", value=64 * 63)])[0].successful

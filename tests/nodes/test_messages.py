@@ -23,13 +23,15 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy (extra: ros)")
 
-from sensor_msgs.msg import RegionOfInterest
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
+from refinefuse_ros.alignment.camera import size_of
 from refinefuse_ros.image.frame import Frame, ImageSize
 from refinefuse_ros.image.sensor_view import Crop, SensorView
 from refinefuse_ros.nodes.messages import (
     info_of_view,
     pinhole_camera_info,
+    resized_info,
     to_compressed_image,
     to_frame,
     to_image,
@@ -104,3 +106,16 @@ def test_camera_infos() -> None:
     info = pinhole_camera_info(ImageSize(640, 480), 500.0)
     assert (info.k[0], info.k[2], info.k[5], info.p[0], len(info.d)) == (500.0, 319.5, 239.5, 500.0, 5)
     assert not uncalibrated_camera_info(ImageSize(640, 480)).k.any()
+
+
+def test_the_info_of_a_resized_image_is_of_that_image_alone() -> None:
+    info = pinhole_camera_info(ImageSize(640, 480), 500.0)
+    info.roi = RegionOfInterest(x_offset=100, y_offset=40, width=400, height=400)
+    info.binning_x = info.binning_y = 2
+    resized = resized_info(info, ImageSize(100, 100))
+    assert (size_of(resized), resized.binning_x, resized.roi.width) == ((100, 100), 0, 0)
+    # A quarter of the sensor's pixels a side; their centres are at whole numbers.
+    middle = [(centre - offset + 0.5) / 4 - 0.5 for centre, offset in ((319.5, 100), (239.5, 40))]
+    np.testing.assert_allclose(np.reshape(resized.k, (3, 3)), [(125, 0, middle[0]), (0, 125, middle[1]), (0, 0, 1)])
+    np.testing.assert_allclose(np.reshape(resized.p, (3, 4))[:, :3], np.reshape(resized.k, (3, 3)))
+    assert not resized_info(CameraInfo(width=640, height=480), ImageSize(320, 240)).k.any()
