@@ -168,7 +168,7 @@ class FusionPipeline:
         """As `fuse`, from a thermal plane that is normalised and placed already, at the output's size."""
         measure = self.stages.measure
         with measure("split"):
-            luma, chroma = self._split(rgb)
+            luma, chroma = _split(rgb, ImageSize.of(thermal.plane))
         if self.watch:
             self.watch.show(thermal, luma)
         start_ns = time.perf_counter_ns()
@@ -185,11 +185,6 @@ class FusionPipeline:
             pixels = self.presenter.present(fused_luma, thermal.plane, luma, chroma, self._encoding)
         return FusedImage(pixels, self._encoding, engine_ms)
 
-    def _split(self, rgb: Frame) -> tuple[np.ndarray, np.ndarray | None]:
-        """Luma and chroma at the output's size."""
-        size = self.output.of(rgb.size)
-        return tuple(None if plane is None else fit_to(plane, size) for plane in split_luma(rgb.pixels, rgb.encoding))
-
     def _fuse_luma(self, thermal_plane: np.ndarray, luma: np.ndarray) -> np.ndarray:
         if not self.half or min(luma.shape) < 2 * MINIMUM_SIDE_PX:
             return self._engine.fuse(thermal_plane, luma)
@@ -203,4 +198,10 @@ class FusionPipeline:
 
     def show_rgb(self, rgb: Frame) -> FusedImage:
         """The RGB frame alone, for when the thermal camera is missing."""
-        return FusedImage(join_luma(*self._split(rgb), self._encoding), self._encoding)
+        return FusedImage(join_luma(*_split(rgb, self.output.of(rgb.size)), self._encoding), self._encoding)
+
+
+def _split(rgb: Frame, size: ImageSize) -> tuple[np.ndarray, np.ndarray | None]:
+    """Luma and chroma of an RGB frame brought to a size."""
+    luma, chroma = split_luma(rgb.pixels, rgb.encoding)
+    return fit_to(luma, size), None if chroma is None else fit_to(chroma, size)

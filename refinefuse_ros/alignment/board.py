@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ import numpy as np
 from refinefuse_ros.alignment.camera import AlignmentError
 
 Pattern = Literal["chessboard", "circles", "acircles"]
-PATTERNS: Final = ("chessboard", "circles", "acircles")
+PATTERNS: Final = get_args(Pattern)
 """As ROS's camera_calibration names them: a chessboard, a grid of circles, and one whose rows are shifted by half."""
 
 # Smaller pictures are enlarged for the search, for squares and dots must be of several pixels; where there is no board,

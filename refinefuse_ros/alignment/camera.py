@@ -113,6 +113,12 @@ def size_of(info: CameraInfo) -> ImageSize:
     return ImageSize(width // max(info.binning_x, 1), height // max(info.binning_y, 1))
 
 
+def from_sensor(info: CameraInfo) -> np.ndarray:
+    """3x3: from a pixel of the whole sensor, of which K and P speak, to that of its images: of a region, and binned."""
+    binned = resizing(1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1))
+    return binned @ np.array([(1, 0, -info.roi.x_offset), (0, 1, -info.roi.y_offset), (0, 0, 1)], float)
+
+
 def camera_of(info: CameraInfo, topic: str, view: SensorView | None = None) -> Camera | None:
     """The camera that a CameraInfo describes, for its images as they are taken in.
 
@@ -130,8 +136,6 @@ def camera_of(info: CameraInfo, topic: str, view: SensorView | None = None) -> C
     """
     rectified = topic.rpartition("/")[2].startswith("image_rect")
     numbers = np.reshape(info.p, (3, 4))[:, :3] if rectified else np.reshape(info.k, (3, 3))
-    binned = resizing(1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1))
-    shift = np.array([(1, 0, -info.roi.x_offset), (0, 1, -info.roi.y_offset), (0, 0, 1)], float)
     distortion = () if rectified else tuple(float(each) for each in info.d)
     model = _ROS_NAMES.get(info.distortion_model, info.distortion_model) if distortion else "plumb_bob"
     if model not in DISTORTION_MODELS:
@@ -146,9 +150,14 @@ def camera_of(info: CameraInfo, topic: str, view: SensorView | None = None) -> C
             return None
         size, cut[:2, 2] = ImageSize(part.width, part.height), (-part.x, -part.y)
     try:
-        return Camera(tuple(map(tuple, (cut @ binned @ shift @ numbers).tolist())), distortion, size, model)
+        return Camera(rows_of(cut @ from_sensor(info) @ numbers), distortion, size, model)
     except ValueError as error:
         raise AlignmentError(f"The CameraInfo beside {topic} describes no camera: {error}") from error
+
+
+def rows_of(matrix: np.ndarray) -> Matrix:
+    """An array, (3, 3), as an alignment file has it."""
+    return tuple(map(tuple, matrix.tolist()))
 
 
 def checked_matrix(name: str, rows: Matrix) -> np.ndarray:

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 
 from refinefuse_ros.alignment.board import Board
-from refinefuse_ros.alignment.camera import Camera, Matrix
+from refinefuse_ros.alignment.camera import Camera, Matrix, rows_of
 from refinefuse_ros.alignment.file import Calibrated
 from refinefuse_ros.alignment.finding import NotFoundError
 from refinefuse_ros.image.frame import ImageSize
@@ -164,7 +164,7 @@ def find_rig(board: Board, sightings: list[Sighting], thermal_size: ImageSize, r
     return RigFit(
         thermal.camera,
         rgb.camera,
-        _rows(rotation),
+        rows_of(rotation),
         tuple(float(each) for each in translation.ravel()),
         thermal.residual_px,
         rgb.residual_px,
@@ -223,7 +223,7 @@ class _Fit:
             )
         self.residual_px = float(rms)
         self.matrix, self.lens = matrix, lens
-        self.camera = Camera(_rows(matrix), tuple(float(each) for each in lens), size)
+        self.camera = Camera(rows_of(matrix), tuple(float(each) for each in lens), size)
 
 
 def _own(
@@ -313,7 +313,3 @@ def _bends_on(matrix: np.ndarray, lens: np.ndarray, size: ImageSize) -> bool:
     if seen.max() < farthest:  # the picture's corner would see nothing
         return False
     return bool((np.diff(seen[: int(np.argmax(seen >= farthest)) + 1]) > 0).all())
-
-
-def _rows(matrix: np.ndarray) -> Matrix:
-    return tuple(tuple(float(number) for number in row) for row in matrix)

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -58,18 +59,24 @@ class Placer:
         self._cameras: dict[str, Camera] = {}
         self._map: AlignmentMap | None = None
 
+    def ask(self, camera_of: Callable[[str], Camera | None]) -> None:
+        """Let the cameras that the alignment leaves open say what they are now.
+
+        Args:
+            camera_of: the camera of a name, "thermal" or "rgb"; None where it does not say.
+        """
+        for name in self._unknown:
+            camera = camera_of(name)
+            if camera is not None and self._cameras.get(name) != camera:
+                self._cameras[name] = camera
+                self._map = None
+
     @property
-    def unknown(self) -> list[str]:
-        """Which cameras ("thermal", "rgb") the alignment leaves to say for themselves, in `introduce`."""
+    def _unknown(self) -> list[str]:
+        """Which cameras the alignment leaves open."""
         if not isinstance(self._alignment, Calibrated):
             return []
         return [name for name in ("thermal", "rgb") if getattr(self._alignment, name) is None]
-
-    def introduce(self, name: str, camera: Camera) -> None:
-        """One of the `unknown` cameras, as it says it is now."""
-        if self._cameras.get(name) != camera:
-            self._cameras[name] = camera
-            self._map = None
 
     def place(self, plane: np.ndarray, size: ImageSize) -> PlacedThermal:
         """A normalised thermal plane, (H, W) uint8, onto an RGB image of `size`.
@@ -85,13 +92,13 @@ class Placer:
         return PlacedThermal(self._map.place(plane), self._map.weight)
 
     def _complete(self, alignment: Alignment) -> Alignment:
-        missing = [name for name in self.unknown if name not in self._cameras]
+        missing = [name for name in self._unknown if name not in self._cameras]
         if missing:
             raise AlignmentError(
                 f"The alignment says nothing of the {missing[0]} camera's lens, and no CameraInfo came with its images;"
                 " publish one, or write the camera into the alignment file."
             )
-        return replace(alignment, **{name: self._cameras[name] for name in self.unknown})
+        return replace(alignment, **{name: self._cameras[name] for name in self._unknown})
 
 
 def fit_to(thermal: np.ndarray, size: ImageSize) -> np.ndarray:

@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from refinefuse_ros.alignment.camera import AlignmentError
+from refinefuse_ros.alignment.camera import AlignmentError, rows_of
 from refinefuse_ros.alignment.file import Alignment, Homography, write_alignment
 from refinefuse_ros.alignment.finding import MOST_PAIRS, find_homography, measure_error
 from refinefuse_ros.alignment.placing import PlacedThermal, Placer
@@ -152,7 +152,7 @@ def calibrate(moments: Moments, output: Path, points: Path | None, command: str)
         matrix, model, residual_px, pairs = found.matrix, found.model, found.residual_px, found.pairs
     try:
         alignment = Homography(
-            tuple(tuple(float(number) for number in row) for row in matrix),
+            rows_of(matrix),
             moments.thermal_size,
             moments.rgb_size,
             round(residual_px, 3),

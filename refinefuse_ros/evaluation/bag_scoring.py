@@ -29,7 +29,7 @@ from typing import Final
 
 import numpy as np
 
-from refinefuse_ros.alignment.camera import camera_of
+from refinefuse_ros.alignment.camera import Camera, camera_of
 from refinefuse_ros.alignment.file import Alignment
 from refinefuse_ros.alignment.placing import Placer
 from refinefuse_ros.engine.factory import EngineRequest
@@ -181,21 +181,17 @@ class _Preparation:
                 self._failed[error.reason] += 1
                 self._examples.setdefault(error.reason, f"{name}: {error}")
                 continue
-            self._introduce_cameras()
+            self._placer.ask(self._lens)
             placed = prepare_thermal(thermal, first, self._normalizer, self._placer)
             since_start_s = (rgb.stamp_ns - self._pairing.start_ns) / NS_PER_S
             announce(rgb)
             yield PreparedPair(name, since_start_s, placed, rgb, {self._fused_label: fused} if fused else {})
 
-    def _introduce_cameras(self) -> None:
-        """Tell the placer of the lenses that the alignment leaves to the recorded CameraInfo."""
-        for name in self._placer.unknown:
-            stream = Stream(name)
-            info = self._reader.cameras[stream].camera_info
-            if info is not None:
-                camera = camera_of(info, self._reader.topics[stream], self._reader.views.get(stream))
-                if camera is not None:
-                    self._placer.introduce(name, camera)
+    def _lens(self, name: str) -> Camera | None:
+        """A camera by its recorded CameraInfo."""
+        stream = Stream(name)
+        info = self._reader.cameras[stream].camera_info
+        return None if info is None else camera_of(info, self._reader.topics[stream], self._reader.views.get(stream))
 
     def failures(self) -> list[str]:
         """A sentence for each kind of pair that could not be used."""

@@ -343,20 +343,13 @@ class FusionNode(LifecycleNode):
         start_ns = time.perf_counter_ns()
         wait_ms = (start_ns - max(thermal.ready_ns, rgb.ready_ns)) / NS_PER_MS
         self._monitor.stages.add("wait", wait_ms)
-        self._introduce_cameras()
+        self._placer.ask(lambda name: self._cameras[Stream(name)].lens())
         fused = self._pipeline.fuse(thermal.frame, rgb.frame)
         latency_ms = self._publish(fused, rgb.frame, Stream.RGB, FUSED)
         busy_ms = (time.perf_counter_ns() - start_ns) / NS_PER_MS
         self._quality.add(wait_ms + busy_ms)
         work_ms = busy_ms + thermal.decode_ms + rgb.decode_ms
         self._monitor.pair_published(work_ms - fused.engine_ms, latency_ms - fused.engine_ms)
-
-    def _introduce_cameras(self) -> None:
-        """Tell the placer of the lenses that the alignment file leaves to the cameras' own CameraInfo."""
-        for name in self._placer.unknown:
-            camera = self._cameras[Stream(name)].lens()
-            if camera is not None:
-                self._placer.introduce(name, camera)
 
     def _on_failure(self, job: Pair[Decoded] | Single, error: Exception) -> None:
         """Account for a pair that gave no image, and say why; a change of the engine is a fault of its own."""

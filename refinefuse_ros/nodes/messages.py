@@ -24,7 +24,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from refinefuse_ros.alignment.camera import size_of
+from refinefuse_ros.alignment.camera import from_sensor, size_of
 from refinefuse_ros.alignment.models import resizing
 from refinefuse_ros.image.codec import MAX_PIXELS, decode, encode_jpeg, to_message_data
 from refinefuse_ros.image.compressed import decode_compressed
@@ -106,14 +106,11 @@ def resized_info(info: CameraInfo, size: ImageSize) -> CameraInfo:
     """The CameraInfo of its images resized to `size`: as of a camera that has fewer, larger pixels and no binning."""
     own = size_of(info)
     camera = resizing(size.width / own.width, size.height / own.height)
-    # What is left of the sensor's pixels by binning and region comes first, so that K is of the image itself.
-    left = resizing(1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1))
-    corner = np.array([(1, 0, -info.roi.x_offset), (0, 1, -info.roi.y_offset), (0, 0, 1)], float)
     scaled = CameraInfo(
         width=size.width, height=size.height, distortion_model=info.distortion_model, d=info.d, r=info.r
     )
     if any(info.k):  # zeros say that nobody calibrated the camera
-        to_image = camera @ left @ corner
+        to_image = camera @ from_sensor(info)
         scaled.k = (to_image @ np.reshape(info.k, (3, 3))).ravel()
         scaled.p = (to_image @ np.reshape(info.p, (3, 4))).ravel()
     return scaled
