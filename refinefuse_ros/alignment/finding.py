@@ -15,8 +15,8 @@
 """Where thermal lies in the RGB image, found without a target from what both cameras see of a scene.
 
 Coarse: `searching` names several places. Each is refined by matching blocks at half size, and the one whose blocks
-agree best goes on to the full size. Of the maps that explain the matches the stiffest is taken that predicts blocks it
-has not seen, by frames it has not seen, as well as any freer one. What is found is refused unless it holds.
+agree best goes on to the full size, where all blocks are brought to be most alike together (`joint`). What is found is
+refused unless the places that single blocks find for themselves hold it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from refinefuse_ros.alignment.matching import Matches, Pictures
-from refinefuse_ros.alignment.models import MODELS, apply, corner_uncertainty, corners_of, fit, resizing
+from refinefuse_ros.alignment.joint import most_alike, stiffest_good
+from refinefuse_ros.alignment.matching import Likeness, Matches, Pictures
+from refinefuse_ros.alignment.models import apply, corner_uncertainty, corners_of, fit, resizing
 from refinefuse_ros.alignment.placing import PlacedThermal
 from refinefuse_ros.alignment.searching import search
 from refinefuse_ros.alignment.structure import grey_of, resized
@@ -44,16 +45,16 @@ _CANDIDATES: Final = 8
 # Blocks at half size, where a candidate may be 20 px off, then at full size; in pixels of each.
 _HALF_BLOCK_PX, _HALF_STEP_PX = 40, 24
 _FULL_BLOCK_PX, _FULL_STEP_PX = 64, 32
+# Blocks that are brought together may be smaller, at half size and at full size; their side is twice their step.
+_HALF_JOINT_PX, _FULL_JOINT_PX = 32, 48
+# Of all of them together faint structure tells more than its noise hides.
+_JOINT_FLOOR: Final = 0.03
 _TOLERANCE_PX: Final = 1.5
 _FIRM: Final = 0.25
 # An existing alignment is measured where it is off by at most this.
 _REACH_MEASURED_PX: Final = 16
 # A candidate whose blocks agree as well as this is not held against the next ones.
 _CONVINCING: Final = 0.6
-_FOLDS: Final = 4
-_WORST_MISS_PX: Final = 3.0
-# A freer map must predict better than a stiffer one by this part, and this many pixels, to be taken.
-_BETTER_BY, _BETTER_BY_PX = 0.04, 0.01
 
 # What is refused; the range in grey levels.
 _LEAST_RANGE: Final = 4
@@ -115,7 +116,7 @@ def find_homography(thermal: Sequence[np.ndarray], rgb: Sequence[np.ndarray]) ->
     solver = _Solver(greys, working)
     matrix, model, matches, agreed = solver.solve()
     back = np.linalg.inv(resizing(shrink, shrink))
-    misses = _misses(matrix, matches.thermal, matches.rgb, matches.information)[agreed]
+    misses = _misses(matrix, matches)[agreed]
     residual = float(np.sqrt((misses**2).mean()))
     uncertainty = solver.uncertainty(model, matches, agreed, residual)
     solver.refuse_doubtful(matrix, matches, agreed, uncertainty)
@@ -245,7 +246,11 @@ class _Solver:
         self._base = np.eye(3)
 
     def solve(self) -> tuple[np.ndarray, str, Matches, np.ndarray]:
-        """The map, its model, the last matches, and which of them agree with it."""
+        """The map, its model, the last matches, and which of them agree with it.
+
+        Raises:
+            NotFoundError: too few do.
+        """
         every = -(-len(self._rgb) // _PAIRS_SEARCHED)
         candidates = search(self._thermal[::every], self._rgb[::every], _CANDIDATES)
         best, matrix = -1.0, np.eye(3)
@@ -255,11 +260,28 @@ class _Solver:
                 best, matrix, self._base = share, refined, candidate.base
             if share >= _CONVINCING:
                 break
-        for reach in (8, 6, 5):
-            matches = self._match(self._full, matrix, _FULL_BLOCK_PX, _FULL_STEP_PX, reach)
-            model, fitted, agreed = self._explain(matches)
-            matrix = fitted
+        # From where a freer map of few blocks puts the picture's far corners, no step may lead back.
+        half = resizing(self._half.scale, self._half.scale)
+        likeness = self._likeness(self._half, half @ matrix, _HALF_JOINT_PX, 8)
+        matrix = np.linalg.inv(half) @ most_alike("similarity", likeness, half @ matrix, self._base)
+        matrix = most_alike("homography", self._likeness(self._full, matrix, _FULL_JOINT_PX, 6), matrix, self._base)
+        model, matrix = stiffest_good(self._likeness(self._full, matrix, _FULL_JOINT_PX, 5), matrix, self._base)
+        matches = self._match(self._full, matrix, _FULL_BLOCK_PX, _FULL_STEP_PX, 5)
+        agreed = _misses(matrix, matches) < _TOLERANCE_PX
+        _refuse_few(agreed, matches.tried)
         return matrix, model, matches, agreed
+
+    @staticmethod
+    def _likeness(pictures: Pictures, matrix: np.ndarray, block: int, reach: int) -> Likeness:
+        """Of blocks placed by `matrix`, in pixels of the pictures.
+
+        Raises:
+            NotFoundError: too few blocks have structure.
+        """
+        found = pictures.likeness(matrix, block, block // 2, reach, _JOINT_FLOOR)
+        if len(found.rgb) < _LEAST_BLOCKS:
+            raise _refusal(f"only {len(found.rgb)} places in the two pictures can be compared where they fit best")
+        return found
 
     def _refine(self, matrix: np.ndarray, base: np.ndarray) -> tuple[float, np.ndarray]:
         """A candidate after matching at half size, and the share of the blocks that agree with it."""
@@ -282,26 +304,9 @@ class _Solver:
         return Matches(
             matches.thermal,
             apply(back, matches.rgb),
-            np.stack([apply(back, half) for half in matches.halves]),
             matches.information,
             matches.tried,
         )
-
-    def _explain(self, matches: Matches) -> tuple[str, np.ndarray, np.ndarray]:
-        """The model that predicts best, its matrix, and which matches agree with it.
-
-        Raises:
-            NotFoundError: too few do with any.
-        """
-        fits = {model: _consensus(model, matches, self._base, _TOLERANCE_PX) for model in MODELS}
-        most = max(int(agreed.sum()) for _, agreed in fits.values())
-        if most < _LEAST_BLOCKS:
-            raise _refusal(f"only {most} of {matches.tried} places in the two pictures agree on how the cameras lie")
-        errors = {model: _prediction_error(model, matches, self._base) for model in MODELS}
-        good = min(errors.values()) * (1 + _BETTER_BY) + _BETTER_BY_PX
-        model = next(model for model, error in errors.items() if error <= good and fits[model][0] is not None)
-        fitted, agreed = fits[model]
-        return model, fitted, agreed
 
     def uncertainty(self, model: str, matches: Matches, agreed: np.ndarray, residual: float) -> float:
         source, corners = (apply(self._base, points) for points in (matches.thermal[agreed], self._corners))
@@ -310,11 +315,6 @@ class _Solver:
 
     def refuse_doubtful(self, matrix: np.ndarray, matches: Matches, agreed: np.ndarray, uncertainty: float) -> None:
         """Raises NotFoundError for what may be wrong."""
-        share = agreed.sum() / matches.tried
-        if share < _LEAST_SHARE:
-            raise _refusal(
-                f"only {agreed.sum()} of {matches.tried} places in the two pictures agree on how the cameras lie"
-            )
         placed = apply(matrix, self._corners).astype(np.float32)
         width, height = self._full.size
         frame = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
@@ -324,6 +324,11 @@ class _Solver:
             raise _refusal("what both cameras see lies in one part of the picture only")
         if uncertainty > _MOST_UNCERTAINTY_PX:
             raise _refusal(f"the pictures fix thermal's corners to {uncertainty:.1f} px only")
+
+
+def _refuse_few(agreed: np.ndarray, tried: int) -> None:
+    if agreed.sum() < max(_LEAST_BLOCKS, _LEAST_SHARE * tried):
+        raise _refusal(f"only {agreed.sum()} of {tried} places in the two pictures agree on how the cameras lie")
 
 
 def _refusal(reason: str) -> NotFoundError:
@@ -357,34 +362,11 @@ def _consensus(
         matrix = fit(model, matches.thermal[agreed], target[agreed], matches.information[agreed], base)
         if matrix is None:
             return None, none
-        agreed = _misses(matrix, matches.thermal, target, matches.information) < tolerance_px
+        agreed = _misses(matrix, matches) < tolerance_px
     return matrix, agreed
 
 
-def _misses(matrix: np.ndarray, thermal: np.ndarray, rgb: np.ndarray, information: np.ndarray) -> np.ndarray:
+def _misses(matrix: np.ndarray, matches: Matches) -> np.ndarray:
     """How far each block lies from where the map puts it, as far as its place is known; px."""
-    off = apply(matrix, thermal) - rgb
-    return np.sqrt(np.einsum("ni,nij,nj->n", off, information, off))
-
-
-def _prediction_error(model: str, matches: Matches, base: np.ndarray) -> float:
-    """How far, on average, the model is off for blocks and frames that it was not fitted to, px; misses are capped."""
-    fold = np.arange(len(matches.rgb)) % _FOLDS
-    misses = []
-    for half in (0, 1):
-        for left_out in range(_FOLDS):
-            seen = Matches(
-                matches.thermal[fold != left_out],
-                matches.halves[half][fold != left_out],
-                matches.halves[:, fold != left_out],
-                matches.information[fold != left_out],
-                matches.tried,
-            )
-            matrix, _ = _consensus(model, seen, base, _TOLERANCE_PX)
-            if matrix is None:
-                return np.inf
-            unseen = fold == left_out
-            places = matches.thermal[unseen], matches.halves[1 - half][unseen]
-            miss = _misses(matrix, *places, matches.information[unseen])
-            misses.append(np.minimum(miss, _WORST_MISS_PX))
-    return float(np.concatenate(misses).mean())
+    off = apply(matrix, matches.thermal) - matches.rgb
+    return np.sqrt(np.einsum("ni,nij,nj->n", off, matches.information, off))

@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 
 from refinefuse_ros.alignment.models import apply
-from refinefuse_ros.alignment.structure import resized, structure_of
+from refinefuse_ros.alignment.structure import FLOOR, resized, structure_of
 
 # A block is matched only where so much of it is seen by thermal, and structure has this mean square.
 _LEAST_SEEN: Final = 0.95
@@ -46,7 +46,6 @@ class Matches:
     Attributes:
         thermal: (N, 2) their centres, pixels of the thermal picture.
         rgb: (N, 2) where they lie in the RGB picture.
-        halves: (2, N, 2) the same by the even and by the odd frames alone.
         information: (N, 2, 2) inverse covariance of the place, by how the likeness falls off around it: along an edge
             it hardly does. In parts of what is common among the blocks, and at most 1.
         tried: how many blocks had structure to be matched.
@@ -54,9 +53,41 @@ class Matches:
 
     thermal: np.ndarray
     rgb: np.ndarray
-    halves: np.ndarray
     information: np.ndarray
     tried: int
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike blocks of thermal and RGB are around where thermal lies; N of them.
+
+    Attributes:
+        thermal: (N, 2) their centres, pixels of the thermal picture.
+        rgb: (N, 2) where they lie in the RGB picture before they are moved.
+        scores: (2, N, side, side) normalised correlation, at most 1, by the even and by the odd frames alone: moved
+            by -reach to reach pixels down and across, so that the middle is not moved at all.
+    """
+
+    thermal: np.ndarray
+    rgb: np.ndarray
+    scores: np.ndarray
+
+
+class _Frames(NamedTuple):
+    """The structure of every other frame, (H, W, channels of all frames), and how strong RGB's is, (H, W)."""
+
+    thermal: np.ndarray
+    rgb: np.ndarray
+    energy: np.ndarray
+
+    def correlate(self, block: _Place, window: _Place, side_px: int) -> tuple[np.ndarray, float, np.ndarray]:
+        """The products of thermal's block with each block of RGB's window; thermal's energy, and that of each block."""
+        template = self.thermal[block]
+        scores = cv2.matchTemplate(self.rgb[window], np.ascontiguousarray(template), cv2.TM_CCORR)
+        return scores, float(np.einsum("hwc,hwc->", template, template)), _box(self.energy[window], side_px)
+
+
+_Place = tuple[slice, slice]
 
 
 class Pictures:
@@ -82,13 +113,15 @@ class Pictures:
         if scale < 1:
             rgb = [resized(plane, scale) for plane in rgb]
         self._rgb = rgb
-        self._blurred: dict[float, list[np.ndarray]] = {}
+        self._blurred: dict[tuple[float, float], list[np.ndarray]] = {}
 
     @property
     def size(self) -> tuple[int, int]:
         return self._rgb[0].shape[1::-1]
 
-    def structures(self, matrix: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    def structures(
+        self, matrix: np.ndarray, floor: float = FLOOR
+    ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
         """Of thermal, placed by `matrix` (thermal pixel to pixel of these RGB pictures), and of RGB; and the mask."""
         width, height = self.size
         growth = _growth(matrix, self._thermal[0].shape[1::-1])
@@ -104,65 +137,84 @@ class Pictures:
             warped = cv2.warpPerspective(
                 picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
-            return structure_of(warped, max(_BLUR_PX, 0.5 * blur_px), mask)
+            return structure_of(warped, max(_BLUR_PX, 0.5 * blur_px), mask, floor)
 
         with pool:
             thermal = list(pool.map(placed, self._thermal))
-            key = round(blur_px, 1)
+            key = round(blur_px, 1), floor
             if key not in self._blurred:
-                self._blurred[key] = list(pool.map(lambda plane: structure_of(plane, key), self._rgb))
+                self._blurred[key] = list(pool.map(lambda plane: structure_of(plane, key[0], floor=floor), self._rgb))
         return thermal, self._blurred[key], mask
 
-    def match(self, matrix: np.ndarray, block_px: int, step_px: int, reach_px: int) -> Matches:
-        """Match blocks of thermal, placed by `matrix`, within `reach_px` of where it puts them."""
-        thermal, rgb, mask = self.structures(matrix)
-        halves = [(np.dstack(thermal[i::2]), np.dstack(rgb[i::2])) for i in (0, 1) if thermal[i::2]]
-        energies = [np.einsum("hwc,hwc->hw", of_rgb, of_rgb) for _, of_rgb in halves]
+    def _blocks(
+        self, matrix: np.ndarray, floor: float, block_px: int, step_px: int, margin_px: int
+    ) -> tuple[list[_Frames], list[tuple[int, int]]]:
+        """The even and the odd frames' structure, and the upper left corners of the blocks that thermal sees."""
+        thermal, rgb, mask = self.structures(matrix, floor)
+        halves = []
+        for first in (0, 1):
+            if thermal[first::2]:
+                of_rgb = np.dstack(rgb[first::2])
+                halves.append(_Frames(np.dstack(thermal[first::2]), of_rgb, np.einsum("hwc,hwc->hw", of_rgb, of_rgb)))
         width, height = self.size
         corners = [
             (x, y)
-            for y in range(0, height - block_px + 1, step_px)
-            for x in range(0, width - block_px + 1, step_px)
+            for y in range(margin_px, height - block_px - margin_px + 1, step_px)
+            for x in range(margin_px, width - block_px - margin_px + 1, step_px)
             if mask[y : y + block_px, x : x + block_px].mean() >= _LEAST_SEEN
         ]
+        return halves, corners
+
+    def _has_structure(self, energy: float, block_px: int) -> bool:
+        return energy >= _LEAST_ENERGY * len(self._thermal) * block_px**2
+
+    def likeness(self, matrix: np.ndarray, block_px: int, step_px: int, reach_px: int, floor: float) -> Likeness:
+        """How alike the blocks of thermal, placed by `matrix`, are to RGB within `reach_px` of where it puts them."""
+        halves, corners = self._blocks(matrix, floor, block_px, step_px, reach_px)
+
+        def scores_of(corner: tuple[int, int]) -> np.ndarray | None:
+            block, window = (_square(corner, block_px, around) for around in (0, reach_px))
+            parts = [half.correlate(block, window, block_px) for half in halves]
+            if not self._has_structure(sum(own for _, own, _ in parts), block_px):
+                return None
+            scores = [_normalised(*part) for part in parts]
+            return np.stack((scores * 2)[:2])  # of a single frame both halves are the same
+
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(scores_of, corners))
+        kept = [index for index, scores in enumerate(found) if scores is not None]
+        side = 2 * reach_px + 1
+        centres = np.array([corners[index] for index in kept], float).reshape(-1, 2) + (block_px - 1) / 2
+        scores = np.array([found[index] for index in kept]).reshape(-1, 2, side, side)
+        return Likeness(apply(np.linalg.inv(matrix), centres), centres, scores.swapaxes(0, 1))
+
+    def match(self, matrix: np.ndarray, block_px: int, step_px: int, reach_px: int) -> Matches:
+        """Match blocks of thermal, placed by `matrix`, within `reach_px` of where it puts them."""
+        halves, corners = self._blocks(matrix, FLOOR, block_px, step_px, 0)
 
         def find(corner: tuple[int, int]) -> tuple[bool, np.ndarray | None]:
             x, y = corner
-            block = slice(y, y + block_px), slice(x, x + block_px)
-            left, top = max(x - reach_px, 0), max(y - reach_px, 0)
-            window = slice(top, y + block_px + reach_px), slice(left, x + block_px + reach_px)
-            scores, norms = [], []
-            for (of_thermal, of_rgb), energy in zip(halves, energies, strict=True):
-                template = of_thermal[block]
-                own = float(np.einsum("hwc,hwc->", template, template))
-                scores.append(_correlate(of_rgb[window], template))
-                norms.append((own, _box(energy[window], block_px)))
-            own = sum(norm[0] for norm in norms)
-            if own < _LEAST_ENERGY * len(thermal) * block_px**2:
+            block, window = (_square(corner, block_px, around) for around in (0, reach_px))
+            parts = [half.correlate(block, window, block_px) for half in halves]
+            products, energies, box = (sum(terms) for terms in zip(*parts, strict=True))
+            if not self._has_structure(energies, block_px):
                 return False, None
-            total = sum(scores) / np.sqrt(own * np.maximum(sum(norm[1] for norm in norms), 1e-6))
+            total = _normalised(products, energies, box)
             peak = _peak(total)
             if peak is None:
                 return True, None
-            each = [
-                _peak(score / np.sqrt(norm[0] * np.maximum(norm[1], 1e-6)), around=peak[:2]) or peak
-                for score, norm in zip(scores, norms, strict=True)
-            ]
-            each = (each * 2)[:2]  # of a single frame both halves are the same
             half = (block_px - 1) / 2
-            origin = np.array((left + half, top + half))
-            places = [origin + place[:2] for place in (peak, *each)]
-            return True, np.concatenate([(x + half, y + half), *places, _falling_off(total, peak).ravel()])
+            origin = np.array((window[1].start + half, window[0].start + half))
+            return True, np.concatenate([(x + half, y + half), origin + peak, _falling_off(total, peak).ravel()])
 
         with ThreadPoolExecutor(2) as pool:
             outcomes = list(pool.map(find, corners))
         tried = sum(had_structure for had_structure, _ in outcomes)
-        rows = np.array([row for _, row in outcomes if row is not None]).reshape(-1, 12)
+        rows = np.array([row for _, row in outcomes if row is not None]).reshape(-1, 8)
         return Matches(
             thermal=apply(np.linalg.inv(matrix), rows[:, :2]),
             rgb=rows[:, 2:4],
-            halves=np.stack([rows[:, 4:6], rows[:, 6:8]]),
-            information=_in_common_parts(rows[:, 8:].reshape(-1, 2, 2)),
+            information=_in_common_parts(rows[:, 4:].reshape(-1, 2, 2)),
             tried=tried,
         )
 
@@ -174,8 +226,15 @@ def _growth(matrix: np.ndarray, size: tuple[int, int]) -> float:
     return float(np.sqrt(abs(np.linalg.det(step[1:] - step[0]))))
 
 
-def _correlate(window: np.ndarray, template: np.ndarray) -> np.ndarray:
-    return cv2.matchTemplate(np.ascontiguousarray(window), np.ascontiguousarray(template), cv2.TM_CCORR)
+def _square(corner: tuple[int, int], side_px: int, around_px: int) -> _Place:
+    """The rows and columns of a block and of what lies around it, cut at the picture's upper and left border."""
+    x, y = corner
+    rows, columns = (slice(max(at - around_px, 0), at + side_px + around_px) for at in (y, x))
+    return rows, columns
+
+
+def _normalised(products: np.ndarray, energy: float, box: np.ndarray) -> np.ndarray:
+    return products / np.sqrt(energy * np.maximum(box, 1e-6))
 
 
 def _box(plane: np.ndarray, side: int) -> np.ndarray:
@@ -184,29 +243,19 @@ def _box(plane: np.ndarray, side: int) -> np.ndarray:
     return total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
 
 
-def _peak(score: np.ndarray, around: tuple[float, float] | None = None) -> tuple[float, float, float] | None:
-    """The highest place: x, y and its value; None where it lies on the border or another is nearly as high.
-
-    With `around`, the highest within 3 px of there, however high others are.
-    """
-    if around is None:
-        row, column = np.unravel_index(int(score.argmax()), score.shape)
-    else:
-        left, top = (max(round(place) - _PEAK_PX, 0) for place in around)
-        near = score[top : top + 2 * _PEAK_PX + 1, left : left + 2 * _PEAK_PX + 1]
-        row, column = np.unravel_index(int(near.argmax()), near.shape)
-        row, column = row + top, column + left
+def _peak(score: np.ndarray) -> tuple[float, float] | None:
+    """The highest place, x and y; None where it lies on the border or another is nearly as high."""
+    row, column = np.unravel_index(int(score.argmax()), score.shape)
     if not (0 < row < score.shape[0] - 1 and 0 < column < score.shape[1] - 1):
         return None
     best = float(score[row, column])
-    if around is None:
-        others = score.copy()
-        others[max(row - _PEAK_PX, 0) : row + _PEAK_PX + 1, max(column - _PEAK_PX, 0) : column + _PEAK_PX + 1] = -1
-        peaks = others[(others >= cv2.dilate(score, np.ones((3, 3), np.uint8))) & (others > 0)]
-        if best <= 0 or (peaks.size and best - float(peaks.max()) < _LEAST_LEAD):
-            return None
+    others = score.copy()
+    others[max(row - _PEAK_PX, 0) : row + _PEAK_PX + 1, max(column - _PEAK_PX, 0) : column + _PEAK_PX + 1] = -1
+    peaks = others[(others >= cv2.dilate(score, np.ones((3, 3), np.uint8))) & (others > 0)]
+    if best <= 0 or (peaks.size and best - float(peaks.max()) < _LEAST_LEAD):
+        return None
     near = score[row - 1 : row + 2, column - 1 : column + 2].astype(float)
-    return column + _vertex(near[1]), row + _vertex(near[:, 1]), best
+    return column + _vertex(near[1]), row + _vertex(near[:, 1])
 
 
 def _vertex(values: np.ndarray) -> float:
@@ -215,9 +264,9 @@ def _vertex(values: np.ndarray) -> float:
     return float(0.5 * (values[0] - values[2]) / bend) if bend < 0 else 0.0
 
 
-def _falling_off(score: np.ndarray, peak: tuple[float, float, float]) -> np.ndarray:
+def _falling_off(score: np.ndarray, peak: tuple[float, float]) -> np.ndarray:
     """The negative second derivatives of the score around its peak, (2, 2), by a parabola through 5x5 places."""
-    column, row = (min(max(round(place), 2), side - 3) for place, side in zip(peak[:2], score.shape[::-1], strict=True))
+    column, row = (min(max(round(place), 2), side - 3) for place, side in zip(peak, score.shape[::-1], strict=True))
     near = score[row - 2 : row + 3, column - 2 : column + 3].astype(float).ravel()
     xx, yy, xy = _PARABOLA @ near
     return -np.array([(2 * xx, xy), (xy, 2 * yy)])
@@ -232,10 +281,13 @@ def _in_common_parts(curvatures: np.ndarray) -> np.ndarray:
     return np.einsum("nij,nj,nkj->nik", vectors, values, vectors)
 
 
-def _parabola() -> np.ndarray:
-    """From 5x5 values to the coefficients of xx, yy and xy of the parabola through them."""
-    y, x = (grid.ravel() for grid in np.mgrid[-2:3, -2:3].astype(float))
-    return np.linalg.pinv(np.column_stack([x * x, y * y, x * y, x, y, np.ones_like(x)]))[:3]
+def parabola(reach: int) -> np.ndarray:
+    """From (2 reach + 1)^2 values, row by row, to the parabola nearest them.
+
+    (6, (2 reach + 1)^2), to the coefficients of xx, yy, xy, x, y and 1; x and y are 0 in the middle.
+    """
+    y, x = (grid.ravel() for grid in np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(float))
+    return np.linalg.pinv(np.column_stack([x * x, y * y, x * y, x, y, np.ones_like(x)]))
 
 
-_PARABOLA: Final = _parabola()
+_PARABOLA: Final = parabola(2)[:3]

@@ -31,8 +31,8 @@ CHANNELS: Final = 5
 _WEIGHTS: Final = (0.45, 0.309, 0.155)
 # Pixels over which gradients that lie alike are taken together: a thermal edge is seldom exactly the visible one.
 _POOLING_PX: Final = 0.4
-# Below this part of the picture's mean strength, structure counts less the weaker it is.
-_FLOOR: Final = 0.1
+FLOOR: Final = 0.1
+"""Below this part of the picture's mean strength, structure counts less the weaker it is, unless told otherwise."""
 # Grey levels of 255 per pixel: what is weaker throughout is no structure but the last bit of the camera.
 _LEAST_STRENGTH: Final = 0.25
 
@@ -51,13 +51,16 @@ def resized(picture: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def structure_of(grey: np.ndarray, blur_px: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
+def structure_of(
+    grey: np.ndarray, blur_px: float = 1.0, mask: np.ndarray | None = None, floor: float = FLOOR
+) -> np.ndarray:
     """The channels of a picture.
 
     Args:
         grey: (H, W) float32, 0 to 255.
         blur_px: sigma of the Gaussian under the gradient.
         mask: (H, W) float32, 1 where there is a picture and 0 elsewhere; None is everywhere.
+        floor: as `FLOOR`.
 
     Returns:
         (H, W, 5) float32, of a length up to 1 in each pixel, and of mean 0 within the mask; 0 outside.
@@ -77,7 +80,7 @@ def structure_of(grey: np.ndarray, blur_px: float = 1.0, mask: np.ndarray | None
     length = np.sqrt(np.einsum("hwc,hwc->hw", channels, channels))
     seen = length[mask > 0] if mask is not None else length
     mean = float(seen.mean()) if seen.size else 0.0
-    channels /= np.sqrt(length * length + max(_FLOOR * mean, _LEAST_STRENGTH * zeroth) ** 2)[..., None]
+    channels /= np.sqrt(length * length + max(floor * mean, _LEAST_STRENGTH * zeroth) ** 2)[..., None]
     if mask is None:
         return channels - channels.mean(axis=(0, 1))
     if seen.size:
