@@ -262,8 +262,10 @@ class _Solver:
                 break
         # From where a freer map of few blocks puts the picture's far corners, no step may lead back.
         half = resizing(self._half.scale, self._half.scale)
-        likeness = self._likeness(self._half, half @ matrix, _HALF_JOINT_PX, 8)
-        matrix = np.linalg.inv(half) @ most_alike("similarity", likeness, half @ matrix, self._base)
+        placed = half @ matrix
+        for freedom in ("similarity", "homography"):
+            placed = most_alike(freedom, self._likeness(self._half, placed, _HALF_JOINT_PX, 8), placed, self._base)
+        matrix = np.linalg.inv(half) @ placed
         matrix = most_alike("homography", self._likeness(self._full, matrix, _FULL_JOINT_PX, 6), matrix, self._base)
         model, matrix = stiffest_good(self._likeness(self._full, matrix, _FULL_JOINT_PX, 5), matrix, self._base)
         matches = self._match(self._full, matrix, _FULL_BLOCK_PX, _FULL_STEP_PX, 5)

@@ -74,3 +74,9 @@ def test_what_is_moved_out_of_reach_changes_nothing() -> None:
         np.concatenate((near.scores, far.scores), axis=1),
     )
     assert error(most_alike("affine", both, np.eye(3), np.eye(3)), SHIFTED) < 0.05
+
+
+def test_where_no_block_is_within_reach_the_map_stays_as_it_is() -> None:
+    far = edges(SHIFTED)
+    far = Likeness(far.thermal, far.rgb + 100.0, far.scores)
+    assert (most_alike("homography", far, np.eye(3), np.eye(3)) == np.eye(3)).all()
