@@ -181,7 +181,7 @@ def test_balances_with_threads() -> None:
         generator = random.Random(stream.value)
         for i in range(frames):
             if i % 2 == 0:  # further apart, on a busy machine, one would overrun the other's queue
-                in_step.wait(timeout=30.0)
+                in_step.wait(timeout=120.0)
             rig.receive(stream, i * 10 + generator.randint(0, 12))
 
     def worker() -> None:
@@ -199,10 +199,10 @@ def test_balances_with_threads() -> None:
     for thread in cameras + others:
         thread.start()
     for thread in cameras:
-        thread.join(timeout=30.0)
+        thread.join(timeout=120.0)
     rig.finish()
     for thread in others:
-        thread.join(timeout=30.0)
+        thread.join(timeout=120.0)
     final = rig.ledger.snapshot()
     assert unbalanced == []
     assert (final.thermal.received, final.rgb.received) == (frames, frames)
