@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -169,8 +170,16 @@ def read_graph(path: Path) -> ov.Model:
     return graph
 
 
+_WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
+
+
 def _float_precisions(core: ov.Core, device: str) -> tuple[str, ...]:
-    """The floating-point precisions worth trying on a device, fastest first."""
+    """The floating-point precisions worth trying on a device, fastest first.
+
+    OpenVINO reads the processor's own flags, and oneDNN, which has to compute it, what it is held to.
+    """
+    if device.startswith("CPU") and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BF16:
+        return ("fp32",)
     return ("bf16", "fp32") if "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES") else ("fp32",)
 
 

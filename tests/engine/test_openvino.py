@@ -67,6 +67,7 @@ def refuse() -> None:
 
 def use(core: CoreOfBf16, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "shared_core", lambda: core)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)  # the core says what it can
 
 
 def test_a_refused_precision_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
