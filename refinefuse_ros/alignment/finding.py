@@ -282,7 +282,10 @@ class _Solver:
         """
         found = pictures.likeness(matrix, block, block // 2, reach, _JOINT_FLOOR)
         if len(found.rgb) < _LEAST_BLOCKS:
-            raise _refusal(f"only {len(found.rgb)} places in the two pictures can be compared where they fit best")
+            raise _refusal(
+                "too few places in the two pictures agree on how the cameras lie: where they fit best, only"
+                f" {len(found.rgb)} can be compared"
+            )
         return found
 
     def _refine(self, matrix: np.ndarray, base: np.ndarray) -> tuple[float, np.ndarray]:

@@ -73,6 +73,9 @@ class Likeness:
     scores: np.ndarray
 
 
+_Place = tuple[slice, slice]
+
+
 class _Frames(NamedTuple):
     """The structure of every other frame, (H, W, channels of all frames), and how strong RGB's is, (H, W)."""
 
@@ -85,9 +88,6 @@ class _Frames(NamedTuple):
         template = self.thermal[block]
         scores = cv2.matchTemplate(self.rgb[window], np.ascontiguousarray(template), cv2.TM_CCORR)
         return scores, float(np.einsum("hwc,hwc->", template, template)), _box(self.energy[window], side_px)
-
-
-_Place = tuple[slice, slice]
 
 
 class Pictures:
@@ -165,17 +165,22 @@ class Pictures:
         ]
         return halves, corners
 
-    def _has_structure(self, energy: float, block_px: int) -> bool:
-        return energy >= _LEAST_ENERGY * len(self._thermal) * block_px**2
+    def _correlations(
+        self, halves: Sequence[_Frames], corner: tuple[int, int], block_px: int, reach_px: int
+    ) -> list[tuple[np.ndarray, float, np.ndarray]] | None:
+        """`_Frames.correlate` of a block within `reach_px`, by each half; None where thermal has no structure there."""
+        block, window = (_square(corner, block_px, around) for around in (0, reach_px))
+        parts = [half.correlate(block, window, block_px) for half in halves]
+        enough = sum(own for _, own, _ in parts) >= _LEAST_ENERGY * len(self._thermal) * block_px**2
+        return parts if enough else None
 
     def likeness(self, matrix: np.ndarray, block_px: int, step_px: int, reach_px: int, floor: float) -> Likeness:
         """How alike the blocks of thermal, placed by `matrix`, are to RGB within `reach_px` of where it puts them."""
         halves, corners = self._blocks(matrix, floor, block_px, step_px, reach_px)
 
         def scores_of(corner: tuple[int, int]) -> np.ndarray | None:
-            block, window = (_square(corner, block_px, around) for around in (0, reach_px))
-            parts = [half.correlate(block, window, block_px) for half in halves]
-            if not self._has_structure(sum(own for _, own, _ in parts), block_px):
+            parts = self._correlations(halves, corner, block_px, reach_px)
+            if parts is None:
                 return None
             scores = [_normalised(*part) for part in parts]
             return np.stack((scores * 2)[:2])  # of a single frame both halves are the same
@@ -193,19 +198,16 @@ class Pictures:
         halves, corners = self._blocks(matrix, FLOOR, block_px, step_px, 0)
 
         def find(corner: tuple[int, int]) -> tuple[bool, np.ndarray | None]:
-            x, y = corner
-            block, window = (_square(corner, block_px, around) for around in (0, reach_px))
-            parts = [half.correlate(block, window, block_px) for half in halves]
-            products, energies, box = (sum(terms) for terms in zip(*parts, strict=True))
-            if not self._has_structure(energies, block_px):
+            parts = self._correlations(halves, corner, block_px, reach_px)
+            if parts is None:
                 return False, None
-            total = _normalised(products, energies, box)
+            total = _normalised(*(sum(terms) for terms in zip(*parts, strict=True)))
             peak = _peak(total)
             if peak is None:
                 return True, None
-            half = (block_px - 1) / 2
-            origin = np.array((window[1].start + half, window[0].start + half))
-            return True, np.concatenate([(x + half, y + half), origin + peak, _falling_off(total, peak).ravel()])
+            centre = np.array(corner) + (block_px - 1) / 2
+            found = centre + peak - np.minimum(corner, reach_px)  # the window is cut at the upper and left border
+            return True, np.concatenate([centre, found, _falling_off(total, peak).ravel()])
 
         with ThreadPoolExecutor(2) as pool:
             outcomes = list(pool.map(find, corners))

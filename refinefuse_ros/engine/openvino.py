@@ -37,6 +37,8 @@ from refinefuse_ros.resources import sha256_of
 
 _PRECISIONS = {"fp32": ov.Type.f32, "fp16": ov.Type.f16, "bf16": ov.Type.bf16}
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+# Of what ONEDNN_MAX_CPU_ISA may hold a processor to, that in which nothing computes in bf16.
+_WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
 _QUANTIZED = (b"QuantizeLinear", b"FakeQuantize")
 _INPUTS, _OUTPUT = ("thermal", "visible"), "fused"
 
@@ -168,9 +170,6 @@ def read_graph(path: Path) -> ov.Model:
             " export it with 'refinefuse export'."
         )
     return graph
-
-
-_WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 def _float_precisions(core: ov.Core, device: str) -> tuple[str, ...]:
