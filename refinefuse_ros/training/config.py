@@ -75,6 +75,7 @@ class DataConfig:
         batch: crops per step and device.
         smoke, glare: shares of the crops whose visible picture gets clouds of smoke, or is overexposed: where thermal
             alone sees, which few recordings show.
+        recombined: share of the crops whose visible picture is another pair's: warm things before any background.
         workers: processes that prepare batches; 0 is the training process itself.
     """
 
@@ -85,6 +86,7 @@ class DataConfig:
     batch: int = 8
     smoke: float = 0.0
     glare: float = 0.0
+    recombined: float = 0.0
     workers: int = 0
 
     def all_sources(self) -> tuple[Source, ...]:
@@ -215,6 +217,7 @@ _FROM_ZERO = (
     "data.workers",
     "data.smoke",
     "data.glare",
+    "data.recombined",
     "optimizer.weight_decay",
     "optimizer.warmup_steps",
     "optimizer.gradient_clip",
@@ -238,6 +241,7 @@ _FROM_ZERO = (
 _HIGHEST = {
     "data.smoke": 1,
     "data.glare": 1,
+    "data.recombined": 1,
     "optimizer.averaging": 1,
     "loss.salience_share": 1,
     "trainer.seed": 2**32 - 1,

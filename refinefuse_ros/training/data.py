@@ -45,7 +45,15 @@ class PairsData(lightning.LightningDataModule):
         files = [entry for source in config.data.all_sources() for entry in find_pairs(source)]
         training, validation = split(files, config.data.hold_out_every)
         marked = config.loss.asks_for_warm_objects
-        self._crops = CropDataset(training, config.data.crop, self._seed, config.data.smoke, config.data.glare, marked)
+        self._crops = CropDataset(
+            training,
+            config.data.crop,
+            self._seed,
+            config.data.smoke,
+            config.data.glare,
+            marked,
+            config.data.recombined,
+        )
         held_out = (pair for entry in validation for pair in read_pairs(entry, marked))
         self.held_out: list[Pair] = [pair for pair in held_out if min(pair.luma.shape) >= MIN_SIDE]
         if len(self._crops) < config.data.batch:

@@ -198,10 +198,10 @@ class CropDataset(Dataset[Tensor]):
     """Random square crops of all pairs, which are read once into memory.
 
     Item i, for any i >= 0, is uint8, crop pixels a side: the planes of pair i modulo the length (`Pair.planes`),
-    mirrored and turned by quarter turns, some of them with smoke or glare over the visible one; where and how depends
-    on the seed and i alone. So a run that goes on from a checkpoint sees the crops that it would have seen, in any
-    number of worker processes (`CropSampler` counts on through the epochs). Pairs smaller than the crop are mirrored at
-    their border up to it.
+    mirrored and turned by quarter turns, some of them with another pair's visible picture, or with smoke or glare
+    over it; where and how depends on the seed and i alone. So a run that goes on from a checkpoint sees the crops
+    that it would have seen, in any number of worker processes (`CropSampler` counts on through the epochs). Pairs
+    smaller than the crop are mirrored at their border up to it.
 
     Args:
         files: of all pairs.
@@ -209,6 +209,7 @@ class CropDataset(Dataset[Tensor]):
         seed: of everything that is drawn.
         smoke, glare: the shares of the crops that get it (`training/weather.py`).
         marked: whether the pairs' warm objects are found.
+        recombined: the share of the crops whose visible plane is cut out of any pair.
 
     Raises:
         DatasetError: as `read_pairs`, or there is no pair at all.
@@ -223,10 +224,11 @@ class CropDataset(Dataset[Tensor]):
         smoke: float = 0.0,
         glare: float = 0.0,
         marked: bool = True,
+        recombined: float = 0.0,
     ) -> None:
         self._crop = crop
         self._seed = seed
-        self._smoke, self._glare = smoke, glare
+        self._smoke, self._glare, self._recombined = smoke, glare, recombined
         self._pairs: list[np.ndarray] = []
         self._items: list[int] = []
         for entry in files:
@@ -244,13 +246,19 @@ class CropDataset(Dataset[Tensor]):
         return len(self._items)
 
     def __getitem__(self, index: int) -> Tensor:
-        planes = self._pairs[self._items[index % len(self)]]
         random = np.random.default_rng((self._seed, index))
+        crop = self._cut(index % len(self), random)
+        if self._recombined and random.random() < self._recombined:
+            crop = crop.clone()
+            crop[_LUMA] = self._cut(int(random.integers(len(self))), random)[_LUMA]
+        return self._under_weather(crop, random) if self._smoke or self._glare else crop
+
+    def _cut(self, item: int, random: np.random.Generator) -> Tensor:
+        planes = self._pairs[self._items[item]]
         top, left = (int(random.integers(side - self._crop + 1)) for side in planes.shape[1:])
         crop = torch.from_numpy(planes[:, top : top + self._crop, left : left + self._crop])
         crop = torch.rot90(crop, int(random.integers(4)), (1, 2))
-        crop = crop.flip(2) if random.integers(2) else crop
-        return self._under_weather(crop, random) if self._smoke or self._glare else crop
+        return crop.flip(2) if random.integers(2) else crop
 
     def _under_weather(self, crop: Tensor, random: np.random.Generator) -> Tensor:
         visible = crop[_LUMA] / 255.0

@@ -141,6 +141,16 @@ def test_a_crop_depends_on_the_seed_and_its_number_alone(tmp_path: Path, write_p
     assert not torch.equal(first, other)
 
 
+def test_recombined_crops_show_their_own_thermal_before_any_pairs_visible_picture(tmp_path: Path):
+    for name, level in (("a", 20), ("b", 200)):
+        for folder, value in (("thermal", level), ("rgb", 255 - level)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / folder / f"{name}.png"), np.full((40, 40, 3), value, np.uint8))
+    crops = CropDataset(find_pairs(Source(tmp_path, repeat=10)), 32, recombined=1.0)
+    seen = {(int(crop[0, 0, 0]), int(crop[1, 0, 0])) for crop in (crops[i] for i in range(len(crops)))}
+    assert seen == {(20, 235), (20, 55), (200, 235), (200, 55)}
+
+
 @given(length=st.integers(1, 50), processes=st.integers(1, 4), epoch=st.integers(0, 5))
 def test_processes_share_an_epoch_without_overlap(length: int, processes: int, epoch: int):
     shares = []

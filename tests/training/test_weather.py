@@ -55,7 +55,7 @@ def test_glare_brightens_up_to_white() -> None:
     assert max(brightest) == 1.0
 
 
-@pytest.mark.parametrize("weather", ["smoke", "glare"])
+@pytest.mark.parametrize("weather", ["smoke", "glare", "recombined"])
 def test_crops_get_it_by_share_and_only_on_the_visible_plane(tmp_path: Path, write_pair, weather: str) -> None:
     write_pair(tmp_path, "a", size=(90, 70))
     files = find_pairs(Source(tmp_path, repeat=40))
