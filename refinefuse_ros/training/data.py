@@ -47,12 +47,12 @@ class PairsData(lightning.LightningDataModule):
         marked = config.loss.asks_for_warm_objects
         self._crops = CropDataset(
             training,
-            config.data.crop,
+            self._data.crop,
             self._seed,
-            config.data.smoke,
-            config.data.glare,
-            marked,
-            config.data.recombined,
+            smoke=self._data.smoke,
+            glare=self._data.glare,
+            recombined=self._data.recombined,
+            marked=marked,
         )
         held_out = (pair for entry in validation for pair in read_pairs(entry, marked))
         self.held_out: list[Pair] = [pair for pair in held_out if min(pair.luma.shape) >= MIN_SIDE]

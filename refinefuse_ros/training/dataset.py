@@ -208,8 +208,8 @@ class CropDataset(Dataset[Tensor]):
         crop: side, pixels.
         seed: of everything that is drawn.
         smoke, glare: the shares of the crops that get it (`training/weather.py`).
-        marked: whether the pairs' warm objects are found.
         recombined: the share of the crops whose visible plane is cut out of any pair.
+        marked: whether the pairs' warm objects are found.
 
     Raises:
         DatasetError: as `read_pairs`, or there is no pair at all.
@@ -223,8 +223,8 @@ class CropDataset(Dataset[Tensor]):
         seed: int = 0,
         smoke: float = 0.0,
         glare: float = 0.0,
-        marked: bool = True,
         recombined: float = 0.0,
+        marked: bool = True,
     ) -> None:
         self._crop = crop
         self._seed = seed
