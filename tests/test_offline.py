@@ -111,15 +111,24 @@ def test_each_video_of_a_folder_is_fused_as_it_is_alone(tmp_path: Path, monkeypa
         for camera in ("thermal", "rgb"):
             write_video(tmp_path / camera / name, frames)
     folders = tmp_path / "thermal", tmp_path / "rgb"
-    written: list[np.ndarray] = []  # before x264, which writes other bytes of the same pictures on a busy machine
-    monkeypatch.setattr(Mp4Writer, "write", lambda writer, pixels, seconds=0.0: written.append(pixels.copy()))
-    monkeypatch.setattr(Mp4Writer, "close", lambda writer: None)
+    written: list[tuple[float, np.ndarray]] = []  # x264's bytes differ now and then for the same ones
+    write = Mp4Writer.write
+
+    def note(writer: Mp4Writer, pixels: np.ndarray, shown_s: float) -> None:
+        written.append((shown_s, pixels.copy()))
+        write(writer, pixels, shown_s)
+
+    monkeypatch.setattr(Mp4Writer, "write", note)
     for steady in (False, True):
         written.clear()
         fuse_files(*folders, tmp_path / f"out{steady}", EngineRequest(), steady=steady, quiet=True)
-        fuse_files(*(f / "b.mp4" for f in folders), tmp_path / "b.mp4", EngineRequest(), steady=steady, quiet=True)
+        alone = tmp_path / f"alone{steady}.mp4"
+        fuse_files(*(folder / "b.mp4" for folder in folders), alone, EngineRequest(), steady=steady, quiet=True)
         assert len(written) == 2 + 4 + 4
-        assert np.array_equal(written[2:6], written[6:])
+        for (shown_s, pixels), (shown_alone_s, pixels_alone) in zip(written[2:6], written[6:], strict=True):
+            assert shown_s == shown_alone_s
+            assert np.array_equal(pixels, pixels_alone)
+        assert [len(list(VideoReader(path))) for path in (tmp_path / f"out{steady}" / "b.mp4", alone)] == [4, 4]
 
 
 def test_of_a_folder_of_videos_one_that_cannot_be_fused_costs_only_itself(

@@ -33,7 +33,7 @@ _MOST_STEP_PX: Final = 1.0
 _STANDS_STILL_PX: Final = 0.01
 # In parts of the middle block's sharpest direction: what a flat likeness is taken to know, so that a step stays small.
 _LEAST_SHARPNESS: Final = 0.05
-_LEAST_BLOCKS: Final = 5
+_LEAST_WITHIN_REACH: Final = 5  # blocks; a homography is told by four
 _FOLDS: Final = 4
 # Blocks overlap by half in each direction: four of them are one observation.
 _PER_OBSERVATION: Final = 4
@@ -84,7 +84,7 @@ def most_alike(model: str, likeness: Likeness, start: np.ndarray, base: np.ndarr
     for _ in range(_MOST_STEPS):
         placed = apply(matrix, likeness.thermal)
         _, slopes, bends, within = _around(scores, placed - likeness.rgb)
-        if within.sum() < _LEAST_BLOCKS:
+        if within.sum() < _LEAST_WITHIN_REACH:
             return matrix
         sharpness, directions = np.linalg.eigh(-bends)
         common = max(float(np.median(sharpness[:, 1])), 1e-9)

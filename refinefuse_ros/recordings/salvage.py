@@ -163,11 +163,12 @@ def _salvage_rows(path: Path, damage: list[str]) -> Iterator[StoredMessage]:
         try:
             database.execute("PRAGMA writable_schema=ON")  # lets SQLite open a file that is shorter than it says
             listed = database.execute("SELECT id, name, type, serialization_format FROM topics")
-            topics = {
-                number: (name, ros2_type(kind, encoding))
-                for number, name, kind, encoding in listed
-                if all(isinstance(text, str) for text in (name, kind, encoding))  # a broken page gives NULL or bytes
-            }
+            topics: dict[int, tuple[str, str]] = {}
+            for number, name, kind, encoding in listed:
+                if all(isinstance(text, str) for text in (name, kind, encoding)):
+                    topics[number] = (name, ros2_type(kind, encoding))
+                else:  # a broken page gives NULL
+                    damage.append("a topic is not what it says")
         except sqlite3.DatabaseError as error:
             damage.append(str(error))
             return

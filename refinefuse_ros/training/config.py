@@ -75,7 +75,7 @@ class DataConfig:
         batch: crops per step and device.
         smoke, glare: shares of the crops whose visible picture gets clouds of smoke, or is overexposed: where thermal
             alone sees, which few recordings show.
-        recombined: share of the crops whose visible picture is another pair's: warm things before any background.
+        recombined: share of the crops whose visible picture is cut out of any pair: warm things before any background.
         workers: processes that prepare batches; 0 is the training process itself.
     """
 

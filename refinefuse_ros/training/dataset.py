@@ -198,7 +198,7 @@ class CropDataset(Dataset[Tensor]):
     """Random square crops of all pairs, which are read once into memory.
 
     Item i, for any i >= 0, is uint8, crop pixels a side: the planes of pair i modulo the length (`Pair.planes`),
-    mirrored and turned by quarter turns, some of them with another pair's visible picture, or with smoke or glare
+    mirrored and turned by quarter turns, some of them with any pair's visible picture, or with smoke or glare
     over it; where and how depends on the seed and i alone. So a run that goes on from a checkpoint sees the crops
     that it would have seen, in any number of worker processes (`CropSampler` counts on through the epochs). Pairs
     smaller than the crop are mirrored at their border up to it.
